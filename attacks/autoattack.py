@@ -1,0 +1,15 @@
+"""AutoAttack: the package's standard version, four attacks (Croce & Hein 2020, arXiv:2003.01690)."""
+
+from robench.adversary.packages import AUTOATTACK, AutoAttack
+from robench.adversary.suite import Suite
+
+suite = Suite(
+    {
+        "apgd-ce": AutoAttack("apgd-ce"),
+        "apgd-t": AutoAttack("apgd-t"),
+        "fab-t": AutoAttack("fab-t"),
+        "square": AutoAttack("square"),
+    },
+    verdict="full",
+    needs=(AUTOATTACK,),
+)

@@ -1,0 +1,25 @@
+"""Madry: adversarial training, cross-entropy on PGD examples (Madry et al. 2018, arXiv:1706.06083)."""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robench.adversary.pgd import PGD
+from robench.data.batches import Batch
+from robench.training.method import Adversarial, Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Madry(Adversarial):
+    """The base class's PGD, and cross-entropy on what it finds."""
+
+    def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
+        return F.cross_entropy(model(x_adv), batch.y)
+
+
+presets = {
+    "*": Madry(),
+    "mnist": Madry(attack=PGD(steps=40, step_size=0.01)),  # the paper's MNIST challenge
+    "cifar10": Madry(attack=PGD(steps=10, step_size=2 / 255)),  # Rice et al. 2020; the paper: 7
+}

@@ -1,0 +1,20 @@
+"""Natural: cross-entropy on unperturbed images, the undefended baseline (Bishop 2006, section 5.2)."""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robench.data.batches import Batch
+from robench.training.method import Method, Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Natural(Method):
+    """No inner maximisation."""
+
+    def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
+        return F.cross_entropy(model(batch.x), batch.y)
+
+
+presets = {"*": Natural()}

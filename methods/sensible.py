@@ -1,0 +1,70 @@
+"""Sensible: attacks stop before the loss passes a cut (Kim & Wang 2022, arXiv:2205.10457)."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from msgspec import Meta
+from torch import Tensor, nn
+
+from robench.adversary.losses import Loss, cross_entropy, kl
+from robench.adversary.pgd import PGD
+from robench.data.batches import Batch
+from robench.training.method import Adversarial, Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensible(Adversarial):
+    """An image whose loss would pass -log(cut) keeps its last sensible perturbation.
+
+    Three cases: wrong or past the cut at its start, it stays there; never past it, the full attack;
+    otherwise the step that passed the cut is undone. cut = 1 is natural training, cut near 0 is
+    adversarial training on the images that start out right.
+    """
+
+    cut: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    """Least probability of the true class that an attack may leave; the paper's c."""
+    warmup: Annotated[float, Meta(ge=0, le=1)] = 10 / 300
+    """Share of training in which attacks run to the end; the authors' 10 epochs of 300."""
+    natural_weight: Annotated[float, Meta(ge=0)] = 0.0
+    """Weight of the cross-entropy of unperturbed images."""
+    variant: Literal["at", "trades"] = "at"
+    """What is attacked and lowered: the cross-entropy, or the KL to the natural prediction."""
+
+    def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
+        if self.cut == 1 or self.attack.steps == 0:
+            return batch.x
+        adaptive = run.progress >= self.warmup
+        limit = -math.log(self.cut)
+
+        def passes(logits: Tensor, losses: Tensor, step: int) -> Tensor:
+            if step == 0:  # where it starts: judged by label and cross-entropy, in both variants
+                start = cross_entropy(logits, batch.y)
+                return (logits.argmax(1) != batch.y) | (start > limit)
+            return losses > limit if adaptive else torch.zeros_like(losses, dtype=torch.bool)
+
+        target, loss = self._target(model, batch)
+        return self.attack(model, batch.x, target, run.threat, loss, halt=passes, undo=True)
+
+    def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
+        if self.variant == "at" and not self.natural_weight:
+            return F.cross_entropy(model(x_adv), batch.y)
+        clean, attacked = model(batch.x), model(x_adv)
+        sensible = cross_entropy(attacked, batch.y) if self.variant == "at" else kl(attacked, clean)
+        return sensible.mean() + self.natural_weight * F.cross_entropy(clean, batch.y)
+
+    def _target(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Loss]:
+        if self.variant == "at":
+            return batch.y, cross_entropy
+        with torch.no_grad():
+            return model(batch.x), kl
+
+
+presets = {
+    "*": Sensible(),
+    # The authors give no settings for MNIST: TRADES' attack with the CIFAR-10 cut; ours.
+    "mnist": Sensible(attack=PGD(steps=40, step_size=0.01)),
+    "cifar10": Sensible(attack=PGD(steps=10, step_size=1.5 / 255)),  # the authors' SENSE.py
+}

@@ -1,0 +1,1 @@
+"""Attacks, and suites that take the worst case over them."""

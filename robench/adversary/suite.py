@@ -1,0 +1,109 @@
+"""Attack suites: attacks in order, and the worst case over all of them."""
+
+import importlib.util
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from robench.errors import AttackError, ConfigError
+from robench.radius import NORMS, Norm
+from robench.seeds import derive, seeded
+from robench.threat import Threat
+
+Verdict = Literal["full", "upper-bound"]
+
+
+class Attack(Protocol):
+    """Anything that perturbs labelled images; a plain function will do."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, /) -> Tensor:
+        """Perturbed images, (B, C, H, W) in [0, 1]; the model is in eval mode."""
+        ...
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Named attacks, from cheap to dear; each sees only the images that still stand."""
+
+    attacks: Mapping[str, Attack]
+    verdict: Verdict = "upper-bound"
+    """``full``: AutoAttack's four attacks at their published budgets. Nothing less may say so."""
+    norms: tuple[Norm, ...] = NORMS
+    """Where all its attacks are defined."""
+    needs: tuple[tuple[str, ...], ...] = ()
+    """Importable packages, any one of each group."""
+
+    def check(self, name: str, norm: Norm) -> None:
+        """Raise before anything runs when the suite cannot run here."""
+        if norm not in self.norms:
+            raise ConfigError(f"suite {name!r} is defined for {', '.join(self.norms)}, not {norm}")
+        for group in self.needs:
+            if not any(importlib.util.find_spec(package) for package in group):
+                raise ConfigError(
+                    f"suite {name!r} needs the package {' or '.join(group)}; "
+                    "pip install 'robench[attacks]'"
+                )
+
+    def run(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int
+    ) -> Iterator[tuple[str, Tensor]]:
+        """After each attack, a mask (B,) of the images that still stand; ``natural`` comes first.
+
+        No attack is trusted: what it returns is checked, projected and classified again. At eps 0
+        there is nothing to perturb, so nothing runs and every mask is the natural one.
+
+        Raises:
+            AttackError: an attack left the threat model, returned NaN, failed, or left the model in
+                train mode; or the model's logits are not finite.
+        """
+        model.eval()
+        stands = right(model, x, y)
+        yield "natural", stands.clone()
+        for name, attack in self.attacks.items():
+            todo = stands.nonzero().squeeze(1)
+            if len(todo) and threat.eps:
+                with seeded(derive(seed, name)):
+                    x_adv = _attacked(name, attack, model, x[todo], y[todo], threat)
+                stands[todo] = right(model, x_adv, y[todo])
+            yield name, stands.clone()
+
+
+def checked(name: str, x_adv: Tensor, x: Tensor, threat: Threat, slack: float = 1e-5) -> Tensor:
+    """The same images, projected; an error when they were out by more than rounding."""
+    if x_adv.shape != x.shape:
+        raise AttackError(f"attack {name!r} returned images of shape {tuple(x_adv.shape)}")
+    x_adv = x_adv.detach().to(x.dtype)
+    outside = torch.maximum(-x_adv, x_adv - 1).amax()
+    excess = torch.maximum((threat.distance(x_adv, x) - threat.eps).amax(), outside).item()
+    if math.isnan(excess):
+        raise AttackError(f"attack {name!r} returned NaN")
+    if excess > slack:
+        raise AttackError(f"attack {name!r} left the threat model by {excess:.2g}")
+    return threat.project(x_adv, x)
+
+
+@torch.no_grad()
+def right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Which images (B,) are classified rightly; an error when a logit is not finite."""
+    logits = model(x)
+    if not logits.isfinite().all():
+        raise AttackError("the model's logits are not finite")
+    return logits.argmax(1) == y
+
+
+def _attacked(
+    name: str, attack: Attack, model: nn.Module, x: Tensor, y: Tensor, threat: Threat
+) -> Tensor:
+    try:
+        x_adv = attack(model, x, y, threat)
+    except AttackError:
+        raise
+    except Exception as error:
+        raise AttackError(f"attack {name!r} failed: {type(error).__name__}: {error}") from error
+    if any(module.training for module in model.modules()):
+        raise AttackError(f"attack {name!r} left the model in train mode")
+    return checked(name, x_adv, x, threat)

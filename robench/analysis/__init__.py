@@ -1,0 +1,1 @@
+"""From stored outcomes to tidy rows and intervals; never imports torch."""

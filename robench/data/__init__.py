@@ -1,0 +1,1 @@
+"""Data sets as tensors on a device: catalogue, files, splits, batches, augmentation."""

@@ -1,0 +1,127 @@
+"""A data set in memory: uint8 tensors on the device, in the three parts every cell uses."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robench.data.catalogue import Facts, facts
+from robench.data.sources import Part, read
+from robench.errors import DataError
+
+
+@dataclass(frozen=True)
+class Images:
+    """One part of a data set."""
+
+    pixels: Tensor
+    """(N, C, H, W), uint8, on the device."""
+    y: Tensor
+    """(N,), int64, on the device."""
+    scale: float
+    """What a white pixel is stored as."""
+    origin: Tensor
+    """(N,), positions in the official files, so that outcomes can be matched image by image."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def x(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """Images as float32 in [0, 1]."""
+        return self.pixels[index].float() / self.scale
+
+    def first(self, limit: int | None) -> "Images":
+        """The first ``limit`` images, or all."""
+        cut = slice(limit)
+        return Images(self.pixels[cut], self.y[cut], self.scale, self.origin[cut])
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, split: fit on ``train``, choose on ``validation``, report on ``test``."""
+
+    name: str
+    facts: Facts
+    train: Images
+    validation: Images
+    test: Images
+    digest: str
+    """SHA-256 of all images and labels before any limit."""
+
+
+def load(
+    name: str,
+    root: Path,
+    device: torch.device,
+    *,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
+    download: bool = False,
+) -> Data:
+    """Read a data set and split it; the split depends on nothing but its size.
+
+    Validation images come out of the training part: a tenth of it, at most 5,000. A limit keeps the
+    first images of a fixed random order, so a smaller limit's images are among a larger one's.
+
+    Raises:
+        DataError: no such files, or not what the data set should hold.
+    """
+    known = facts(name)
+    parts = read(name, root, download)
+    for part in parts.values():
+        _check(name, part, known)
+    scale = 16.0 if name == "digits" else 255.0
+    whole = {key: _images(part, scale, device) for key, part in parts.items()}
+    if "all" in whole:  # no official split: 60/20/20
+        n = len(whole["all"])
+        train, validation, test = _split(whole["all"], n * 3 // 5, n // 5)
+    else:
+        held_out = min(5000, len(whole["train"]) // 10)
+        train, validation, _ = _split(whole["train"], len(whole["train"]) - held_out, held_out)
+        test = _split(whole["test"], len(whole["test"]), 0)[0]
+    digest = _digest(parts)
+    return Data(name, known, train.first(train_limit), validation, test.first(test_limit), digest)
+
+
+def _split(images: Images, *sizes: int) -> list[Images]:
+    """Parts of the given sizes and the rest, in a random order that never changes."""
+    # numpy promises that RandomState's stream stays the same for ever; its newer generators do not.
+    order = torch.from_numpy(np.random.RandomState(0).permutation(len(images)))
+    ends = np.cumsum([0, *sizes, len(images) - sum(sizes)])
+    cuts = [order[a:b].to(images.y.device) for a, b in zip(ends, ends[1:], strict=False)]
+    return [
+        Images(images.pixels[cut], images.y[cut], images.scale, images.origin[cut]) for cut in cuts
+    ]
+
+
+def _images(part: Part, scale: float, device: torch.device) -> Images:
+    pixels, y = part
+    return Images(
+        torch.from_numpy(np.ascontiguousarray(pixels)).to(device),
+        torch.from_numpy(y).to(device),
+        scale,
+        torch.arange(len(y), device=device),
+    )
+
+
+def _check(name: str, part: Part, known: Facts) -> None:
+    pixels, y = part
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != known.shape or len(pixels) != len(y):
+        raise DataError(
+            f"{name}: images are {pixels.dtype} {pixels.shape[1:]} and not uint8 {known.shape}, "
+            f"or not as many ({len(pixels)}) as labels ({len(y)})"
+        )
+    if len(y) == 0 or y.min() < 0 or y.max() >= known.num_classes:
+        raise DataError(f"{name}: there are no labels, or some are not in 0-{known.num_classes - 1}")
+
+
+def _digest(parts: dict[str, Part]) -> str:
+    whole = hashlib.sha256()
+    for key, (pixels, y) in sorted(parts.items()):
+        whole.update(f"{key} {pixels.shape}".encode())
+        whole.update(np.ascontiguousarray(pixels))
+        whole.update(np.ascontiguousarray(y))
+    return whole.hexdigest()

@@ -1,0 +1,49 @@
+"""Everything robench raises on purpose, for a reader: what is wrong, which one, what to do.
+
+    RobenchError
+    ├── ConfigError   an option, a setting or a configuration file makes no sense
+    ├── PluginError   a method or suite file is missing, named twice, or does not load
+    ├── DataError     a data set is not where it was looked for, or is not what it should be
+    ├── StoreError    a file under the results folder is damaged or cannot be written
+    ├── AttackError   an attack left its threat model, or returned something that is no image
+    └── Diverged      a training loss is no longer finite
+
+The command line prints the message as one line. ``exit_code`` is 2 for what is found before
+anything ran and 1 for what went wrong in a cell.
+"""
+
+
+class RobenchError(Exception):
+    """The common ancestor: catch this to catch all of them."""
+
+    exit_code = 1
+
+
+class ConfigError(RobenchError):
+    """An option, a setting or a configuration file makes no sense."""
+
+    exit_code = 2
+
+
+class PluginError(RobenchError):
+    """A method or suite file is missing, named twice, or does not load."""
+
+    exit_code = 2
+
+
+class DataError(RobenchError):
+    """A data set is not where it was looked for, or is not what it should be."""
+
+    exit_code = 2
+
+
+class StoreError(RobenchError):
+    """A file under the results folder is damaged or cannot be written."""
+
+
+class AttackError(RobenchError):
+    """An attack left its threat model, or returned something that is no image."""
+
+
+class Diverged(RobenchError):
+    """A training loss is no longer finite."""

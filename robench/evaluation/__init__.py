@@ -1,0 +1,1 @@
+"""A trained cell against a suite: outcomes for every image."""

@@ -1,0 +1,82 @@
+"""What a run says while it goes on; reporters turn it into bars, lines or JSON."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run begins."""
+
+    cells: int
+    trainings: int
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """A cell begins to train."""
+
+    cell: str
+    label: str
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch ended."""
+
+    cell: str
+    epoch: int
+    epochs: int
+    stage: str
+    lr: float
+    loss: float
+    validation_natural: float | None
+    validation_robust: float | None
+    seconds: float
+    forwards: int
+    backwards: int
+    log: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluating:
+    """A checkpoint begins to be attacked."""
+
+    cell: str
+    label: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """An attack ended on some of the images; counts are over the images seen so far."""
+
+    cell: str
+    attack: str
+    stand: int
+    seen: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A training or an evaluation ended."""
+
+    cell: str
+    label: str
+    status: str
+    summary: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something a person should know."""
+
+    text: str
+
+
+Event = Started | Training | Epoch | Evaluating | Attacked | Finished | Warned
+Tell = Callable[[Event], None]

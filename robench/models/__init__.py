@@ -1,0 +1,1 @@
+"""Networks from images in [0, 1] to logits."""

@@ -1,0 +1,83 @@
+"""The networks robench knows by name: facts that need no torch, and the one way to build them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from robench import names
+from robench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from robench.data.catalogue import Facts
+    from robench.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network: where its maker is, and which images it takes."""
+
+    summary: str
+    maker: str
+    """``module:function`` below ``robench.models``."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sides: tuple[int, ...] = ()
+    """Heights it takes; empty: any from 16 up."""
+
+
+_WRN = "wide residual network (Zagoruyko & Komodakis 2016, arXiv:1605.07146)"
+_RESNET = "residual network for CIFAR, option A (He et al. 2016, arXiv:1512.03385)"
+_LENET = "LeNet-like, from SENSE's appendix (Kim & Wang 2022, arXiv:2205.10457)"
+
+MODELS: Mapping[str, Model] = {
+    "digitscnn": Model("three convolutions for 8x8 images; ours", "small:digits_cnn", sides=(8,)),
+    "smallcnn": Model(
+        "TRADES' network for MNIST (Zhang et al. 2019, arXiv:1901.08573)",
+        "small:small_cnn",
+        sides=(28,),
+    ),
+    "madrycnn": Model(
+        "Madry's network for MNIST (Madry et al. 2018, arXiv:1706.06083)",
+        "small:madry_cnn",
+        sides=(28,),
+    ),
+    "lenet": Model(f"{_LENET}: 120 and 84 units", "small:lenet", {"widths": (120, 84)}, (28, 32)),
+    "lenet-small": Model(f"{_LENET}: 30 and 21 units", "small:lenet", {"widths": (30, 21)}, (28, 32)),
+    **{
+        f"resnet{depth}": Model(_RESNET, "residual:resnet", {"depth": depth})
+        for depth in (20, 32, 44, 56)
+    },
+    "resnet18": Model("ResNet-18 with a 3x3 stem", "residual:resnet18"),
+    "preactresnet18": Model(
+        "PreActResNet-18 (He et al. 2016, arXiv:1603.05027)", "residual:preactresnet18"
+    ),
+    "wrn-28-10": Model(_WRN, "residual:wide_resnet", {"depth": 28, "width": 10}),
+    "wrn-34-10": Model(_WRN, "residual:wide_resnet", {"depth": 34, "width": 10}),
+    "wrn-32-10": Model(
+        "Madry's w32-10: 16-160-320-640, shortcuts without weights, images standardised one by one",
+        "residual:madry_wide_resnet",
+    ),
+}
+
+
+def check(name: str, dataset: str, facts: Facts) -> None:
+    """Raise when there is no such network, or it does not take the data set's images."""
+    model = MODELS[names.known("model", name, MODELS)]
+    side = facts.shape[1]
+    if side not in model.sides and (model.sides or side < 16):
+        takes = " or ".join(f"{s}x{s}" for s in model.sides) or "16x16 and larger"
+        raise ConfigError(f"model {name!r} takes {takes} images; {dataset} has {side}x{side}")
+
+
+def build(name: str, facts: Facts, *, normalise: bool) -> Classifier:
+    """A new network with random weights for a data set's images and classes."""
+    from robench.models.classifier import Classifier
+
+    model = MODELS[name]
+    module, function = model.maker.split(":")
+    maker = getattr(importlib.import_module(f"robench.models.{module}"), function)
+    size = {"size": facts.shape[1]} if function == "lenet" else {}
+    body, head = maker(facts.shape[0], facts.num_classes, **size, **model.settings)
+    return Classifier(body, head, *((facts.mean, facts.std) if normalise else ()))

@@ -1,0 +1,43 @@
+"""Count the work: images passed forwards and backwards through the networks of a module."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from robench.models.classifier import Classifier
+
+
+@dataclass
+class Passes:
+    """Images that went through a network so far; the two passes of one image count one each."""
+
+    forwards: int = 0
+    backwards: int = 0
+
+    def _forward(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        count = len(output)
+        self.forwards += count
+        if output.requires_grad:
+            output.register_hook(lambda grad: self._backward(count))
+
+    def _backward(self, count: int) -> None:
+        self.backwards += count
+
+
+@contextmanager
+def counted(model: nn.Module) -> Iterator[Passes]:
+    """Count passes through every classifier inside a module, or through the module itself.
+
+    The hooks sit on a classifier's body, because methods may ask for ``features`` alone.
+    """
+    passes = Passes()
+    bodies = [part.body for part in model.modules() if isinstance(part, Classifier)] or [model]
+    handles = [body.register_forward_hook(passes._forward) for body in bodies]
+    try:
+        yield passes
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,25 @@
+"""Names that users type: check them, and guess what was meant."""
+
+import difflib
+from collections.abc import Iterable
+
+from robench.errors import ConfigError, RobenchError
+
+
+def known(
+    kind: str, name: str, names: Iterable[str], error: type[RobenchError] = ConfigError
+) -> str:
+    """The name itself when it is one of ``names``; otherwise an error that helps."""
+    there_are = list(names)
+    if name in there_are:
+        return name
+    close = closest(name, there_are)
+    hint = f"did you mean {close!r}?" if close else f"there are: {', '.join(there_are)}"
+    raise error(f"no {kind} is called {name!r}; {hint}")
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """The known name that looks most like a misspelt one."""
+    by_lower = {known.lower(): known for known in names}
+    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[match[0]] if match else None

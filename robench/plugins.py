@@ -1,0 +1,179 @@
+"""Find method and suite files by name; import one only when it is used.
+
+A file's name is its plugin's name, so listing, checking a name and printing help read folders and
+never run plugin code. A plugin may share code with its neighbours through files whose names start
+with ``_`` (``from ._shared import ...``); those are no plugins, and count towards its digest.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Literal, get_args
+
+from robench import names
+from robench.errors import PluginError
+
+Kind = Literal["methods", "attacks"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+NOUNS: dict[Kind, str] = {"methods": "method", "attacks": "suite"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one plugin lives: a file, or a module that a package names as an entry point."""
+
+    kind: Kind
+    name: str
+    origin: Path | EntryPoint
+    rival: Path | EntryPoint | None = None
+    """A different plugin with the same name: neither can be used until one is renamed."""
+
+    @cached_property
+    def problem(self) -> str:
+        """Why this plugin cannot be used, as far as can be told without running it; else empty."""
+        if self.rival is not None:
+            both = f"{_place(self.origin)} and {_place(self.rival)}"
+            return f"two {NOUNS[self.kind]}s are called {self.name!r}: {both}; rename one"
+        try:
+            self._tree()
+        except (OSError, SyntaxError, ValueError) as error:
+            return f"{self._who} does not parse: {error}"
+        return ""
+
+    def summary(self) -> str:
+        """First line of the file's docstring, read without running it."""
+        if self.problem:
+            return ""
+        return (ast.get_docstring(self._tree()) or "").partition("\n")[0]
+
+    def digest(self) -> str:
+        """SHA-256 of the file and of the neighbours that it imports: part of every key."""
+        files = sorted(_with_neighbours(self.path()))
+        whole = b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)
+        return hashlib.sha256(whole).hexdigest()
+
+    def path(self) -> Path:
+        """The file that holds the plugin."""
+        if isinstance(self.origin, Path):
+            return self.origin
+        spec = importlib.util.find_spec(self.origin.module)
+        if spec is None or spec.origin is None:
+            raise PluginError(f"{self._who}: there is no module {self.origin.module!r}")
+        return Path(spec.origin)
+
+    def load(self) -> ModuleType:
+        """Import the plugin.
+
+        Raises:
+            PluginError: it has a rival, does not parse, or fails while it is imported.
+        """
+        if self.problem:
+            raise PluginError(self.problem)
+        try:
+            if isinstance(self.origin, EntryPoint):
+                return importlib.import_module(self.origin.module)
+            return _import_file(self.origin)
+        except Exception as error:
+            raise PluginError(
+                f"{self._who} fails to load: {type(error).__name__}: {error}"
+            ) from error
+
+    @property
+    def _who(self) -> str:
+        return f"{NOUNS[self.kind]} {self.name!r} ({_place(self.origin)})"
+
+    def _tree(self) -> ast.Module:
+        return ast.parse(self.path().read_text(encoding="utf-8"))
+
+
+def find(kind: Kind) -> dict[str, Source]:
+    """Every plugin of a kind by name, broken ones included: they say what is wrong with them."""
+    found: dict[str, Source] = {}
+    for folder in folders(kind):
+        for file in sorted(folder.resolve().glob("*.py")):
+            if file.stem.isidentifier() and not file.stem.startswith("_"):
+                _add(found, Source(kind, file.stem, file))
+    for entry in entry_points(group=f"robench.{kind}"):
+        _add(found, Source(kind, entry.name, entry))
+    return dict(sorted(found.items()))
+
+
+def get(kind: Kind, name: str) -> Source:
+    """The plugin called ``name``; an error with a hint when there is none."""
+    found = find(kind)
+    return found[names.known(NOUNS[kind], name, found, PluginError)]
+
+
+def folders(kind: Kind) -> list[Path]:
+    """Folders searched: the current directory's, then the one shipped with robench."""
+    package = Path(__file__).parent
+    shipped = package / kind if (package / kind).is_dir() else package.parent / kind
+    if (package.parent / "pyproject.toml").is_file():
+        shipped = package.parent / kind  # a checkout: an editable install leaves stale copies
+    return [path for path in (Path.cwd() / kind, shipped) if path.is_dir()]
+
+
+def _add(found: dict[str, Source], source: Source) -> None:
+    known = found.get(source.name)
+    if known is None:
+        found[source.name] = source
+    elif _identity(known) != _identity(source):
+        found[source.name] = Source(source.kind, source.name, known.origin, source.origin)
+
+
+def _identity(source: Source) -> object:
+    """Equal for two copies of one plugin, as when a wheel's user stands in a checkout."""
+    return source.origin.read_bytes() if isinstance(source.origin, Path) else source.origin.value
+
+
+def _place(origin: Path | EntryPoint) -> str:
+    return str(origin) if isinstance(origin, Path) else f"entry point {origin.value}"
+
+
+def _with_neighbours(file: Path) -> set[Path]:
+    """The file, and those beside it that it imports by ``from ._name import ...``, and theirs."""
+    found, todo = {file}, [file]
+    while todo:
+        for node in ast.walk(ast.parse(todo.pop().read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 1:
+                modules = [node.module] if node.module else [alias.name for alias in node.names]
+                for module in modules:
+                    beside = file.parent / f"{module.partition('.')[0]}.py"
+                    if beside.is_file() and beside not in found:
+                        found.add(beside)
+                        todo.append(beside)
+    return found
+
+
+def _import_file(path: Path) -> ModuleType:
+    package = _package_of(path.parent)
+    name = f"{package}.{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before running it: dataclasses look their module up here
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _package_of(folder: Path) -> str:
+    """An own package name for each folder, so that neighbours of one name do not mix."""
+    name = f"robench_{folder.name}_{hashlib.sha256(bytes(folder)).hexdigest()[:8]}"
+    if name not in sys.modules:
+        package = ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+    return name

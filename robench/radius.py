@@ -1,0 +1,58 @@
+"""The norm and the radius of a threat model, as exact numbers that print as people write them."""
+
+import re
+from fractions import Fraction
+from typing import Literal, cast, get_args
+
+from robench import names
+from robench.errors import ConfigError
+
+Norm = Literal["Linf", "L2"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
+
+_NUMBER = re.compile(r"(\d+\.?\d*(?:e-\d{1,2})?|\.\d+)(?:/(\d+))?", re.ASCII)
+
+
+def parse_norm(text: str) -> Norm:
+    """``Linf`` or ``L2``, in any case."""
+    for norm in NORMS:
+        if norm.lower() == text.strip().lower():
+            return norm
+    return cast(Norm, names.known("norm", text, NORMS))
+
+
+def parse_eps(text: str, norm: Norm) -> Fraction:
+    """A radius in [0, 1] pixel units: ``8/255``, ``3/16``, ``0.3``, ``0``.
+
+    Raises:
+        ConfigError: not a number, negative, or (Linf) over 1: a pixel count where a share is meant.
+    """
+    value = _fraction(text.strip())
+    if norm == "Linf" and value > 1:
+        raise ConfigError(
+            f"eps {text!r} is over 1, but pixels are in [0, 1]; write {show_eps(value)}/255?"
+            if value.denominator == 1
+            else f"eps {text!r} is over 1, but pixels are in [0, 1]"
+        )
+    return value
+
+
+def show_eps(value: Fraction) -> str:
+    """``0.3``, ``8/255`` or ``3/16``, whichever is exact first; ``parse_eps`` reads it back."""
+    if 1000 * value % 1 == 0:
+        return f"{float(value):.3f}".rstrip("0").rstrip(".")
+    if 255 * value % 1 == 0:
+        return f"{255 * value}/255"
+    return str(value)
+
+
+def _fraction(text: str) -> Fraction:
+    if text.startswith("-"):
+        raise ConfigError(f"eps {text!r} is negative; a radius is 0 or more")
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"eps {text!r} is not a number; write 8/255, 3/16 or 0.3")
+    top, bottom = match.groups()
+    if bottom is not None and int(bottom) == 0:
+        raise ConfigError(f"eps {text!r} divides by zero")
+    return Fraction(top) / int(bottom or 1)

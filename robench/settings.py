@@ -1,0 +1,206 @@
+"""Settings: the fields of a frozen dataclass, described, changed and compared by dotted name.
+
+Methods, attacks and the recipe are such dataclasses. A field's type is its schema: ranges are
+``Annotated[float, Meta(gt=0)]`` (msgspec's Meta), closed sets are ``Literal``, and the string under
+a field is its help.
+"""
+
+import ast
+import inspect
+import math
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from robench import names
+from robench.errors import ConfigError
+
+T = TypeVar("T")
+Plain = dict[str, Any]
+
+_FRACTION = re.compile(r"(\d+(?:\.\d*)?)/([1-9]\d*)")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field, for a person: its dotted name, type and range in words, value, help."""
+
+    name: str
+    kind: str
+    value: object
+    help: str
+
+
+def describe(settings: object) -> list[Setting]:
+    """Every setting with its present value; those of nested dataclasses have dotted names."""
+    found = []
+    hints, helps = _hints(type(settings)), _helps(type(settings))
+    for field in fields(_dataclass(settings)):
+        value = getattr(settings, field.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            found += [replace(s, name=f"{field.name}.{s.name}") for s in describe(value)]
+        else:
+            found.append(
+                Setting(field.name, _in_words(hints[field.name]), value, helps.get(field.name, ""))
+            )
+    return found
+
+
+def change(owner: str, settings: T, changes: Mapping[str, object]) -> T:
+    """A copy with some settings changed; values may be text from the command line.
+
+    Raises:
+        ConfigError: no such setting, or a value outside its type or range.
+    """
+    for path, value in changes.items():
+        settings = _change(owner, settings, path, path.split("."), value)
+    return settings
+
+
+def validate(owner: str, settings: object) -> None:
+    """Raise when a present value is outside its type or range, as in a preset that has a slip."""
+    change(owner, settings, {s.name: s.value for s in describe(settings)})
+
+
+def plain(settings: object) -> Plain:
+    """Every setting as text, numbers, lists and dictionaries: what files and keys hold."""
+    return {f.name: _plain(getattr(settings, f.name)) for f in fields(_dataclass(settings))}
+
+
+def differences(new: object, old: object) -> dict[str, tuple[object, object]]:
+    """Settings whose values differ, each with its new and old value."""
+    before = {s.name: s.value for s in describe(old)}
+    return {
+        s.name: (s.value, before.get(s.name))
+        for s in describe(new)
+        if s.name not in before or before[s.name] != s.value
+    }
+
+
+def text(value: object) -> str:
+    """A value as the command line takes it."""
+    if isinstance(value, tuple):
+        return f"({','.join(text(item) for item in value)})"
+    if isinstance(value, bool | None):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
+def _change(owner: str, settings: T, path: str, parts: list[str], value: object) -> T:
+    hints = _hints(type(settings))
+    have = [f.name for f in fields(_dataclass(settings))]
+    head, rest = parts[0], parts[1:]
+    if head not in have:
+        known = ", ".join(s.name for s in describe(settings)) or "none"
+        close = names.closest(head, have)
+        hint = f" (did you mean {close!r}?)" if close else ""
+        raise ConfigError(f"{owner} has no setting {path!r}{hint}; it has: {known}")
+    inner = getattr(settings, head)
+    nested = is_dataclass(inner) and not isinstance(inner, type)
+    if rest and nested:
+        new: object = _change(owner, inner, path, rest, value)
+    elif rest or (nested and not isinstance(value, type(inner))):
+        known = ", ".join(s.name for s in describe(settings) if s.name.startswith(head))
+        raise ConfigError(f"{owner} has no setting {path!r}; it has: {known}")
+    elif nested:
+        return settings
+    else:
+        new = _convert(f"{owner}: {path}", value, hints[head])
+    return replace(settings, **{head: new})  # type: ignore[type-var]
+
+
+def _convert(what: str, value: object, hint: Any) -> object:
+    given = value
+    if isinstance(value, str):
+        value = _from_text(value.strip(), hint)
+    try:
+        new = msgspec.convert(value, hint, strict=False)
+    except msgspec.ValidationError as error:
+        expected = _in_words(hint)
+        detail = expected if expected != "text" else str(error)
+        raise ConfigError(f"{what} cannot be {text(given)}; it is {detail}") from None
+    if isinstance(new, float) and not math.isfinite(new):
+        raise ConfigError(f"{what} cannot be {text(given)}; it must be finite")
+    return new
+
+
+def _from_text(value: str, hint: Any) -> object:
+    """Text as typed, with the two spellings added that msgspec does not know: tuples and a/b."""
+    if _accepts(hint, tuple):
+        return [part.strip() for part in value.strip("()[]").split(",") if part.strip()]
+    if value.lower() == "none" and _accepts(hint, type(None)):
+        return None
+    if _accepts(hint, float) and (match := _FRACTION.fullmatch(value)):
+        return float(match[1]) / int(match[2])
+    return value
+
+
+def _accepts(hint: Any, kind: type) -> bool:
+    if get_origin(hint) is Annotated:
+        return _accepts(get_args(hint)[0], kind)
+    if get_origin(hint) is tuple:
+        return kind is tuple
+    if hint is kind:
+        return True
+    return any(_accepts(part, kind) for part in get_args(hint) if not isinstance(part, str))
+
+
+def _in_words(hint: Any) -> str:
+    """A type and its range, for a person."""
+    if get_origin(hint) is Annotated:
+        base, *rest = get_args(hint)
+        bounds = " and ".join(_bounds(meta) for meta in rest if isinstance(meta, msgspec.Meta))
+        return f"{_in_words(base)} {bounds}".strip()
+    if get_origin(hint) is tuple:
+        return f"a list, each {_in_words(get_args(hint)[0])}"
+    simple = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    if hint in simple:
+        return simple[hint]
+    if hint is type(None):
+        return "none"
+    words = [part if isinstance(part, str) else _in_words(part) for part in get_args(hint)]
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if words[1:] else "".join(words)
+
+
+def _bounds(meta: msgspec.Meta) -> str:
+    signs = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}
+    return " and ".join(f"{sign} {bound:g}" for sign, bound in signs.items() if bound is not None)
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"is": type(value).__name__, **plain(value)}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
+def _helps(cls: type) -> dict[str, str]:
+    """The string that follows each field in the source, newest class first."""
+    found: dict[str, str] = {}
+    for owner in reversed([c for c in cls.__mro__ if is_dataclass(c)]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, after in zip(body.body, body.body[1:], strict=False):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(after, ast.Expr)
+                and isinstance(after.value, ast.Constant)
+            ):
+                found[field.target.id] = " ".join(str(after.value.value).split())
+    return found
+
+
+def _dataclass(settings: object) -> Any:
+    if not is_dataclass(settings):
+        raise TypeError(f"{settings!r} is no dataclass, so it has no settings")
+    return settings

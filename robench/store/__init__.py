@@ -1,0 +1,1 @@
+"""What a cell is, its key, and its files on disk."""

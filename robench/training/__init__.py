@@ -1,0 +1,1 @@
+"""What a training method is, and the one loop that trains it."""

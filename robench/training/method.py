@@ -1,0 +1,153 @@
+"""What a training method is: an inner maximisation, an outer loss, and their settings.
+
+    min over weights of  loss(model, batch, x_adv)   where  x_adv = perturb(model, batch)
+
+A method is a frozen dataclass; its fields are its hyper-parameters. What it learns or remembers
+between steps lives in ``run.state``, which is saved with the weights.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from robench import plugins, settings
+from robench.adversary.pgd import PGD
+from robench.data.batches import Batch
+from robench.errors import PluginError
+from robench.threat import Threat
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of training with its own optimiser."""
+
+    name: str = "train"
+    share: float = 1.0
+    """Of the epochs."""
+    prefix: str = ""
+    """Only weights whose names start so are trained."""
+    recipe: Mapping[str, object] = field(default_factory=dict)
+    """Fields of the recipe that this stage changes: marked as deviations in every table."""
+
+
+@dataclass
+class Run:
+    """Where training is, and what the method has kept so far."""
+
+    threat: Threat
+    """The ball that all methods of a grid train against."""
+    num_train: int
+    num_classes: int
+    channels: int
+    craft: Literal["eval", "train"] = "eval"
+    """The recipe's mode of batch normalisation while examples are perturbed."""
+    stage: str = "train"
+    progress: float = 0.0
+    """Share of the present stage that is done, in [0, 1)."""
+    state: State = field(default_factory=dict)
+    """Tensors to keep between steps; saved with every checkpoint."""
+    log: dict[str, float | Tensor] = field(default_factory=dict)
+    """Numbers to note in train.csv; scalar tensors are converted once an epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """Base of every method. Only ``loss`` has to be written."""
+
+    select_on: ClassVar[Literal["natural", "robust"]] = "natural"
+    """Which validation accuracy chooses the best checkpoint; the other one breaks ties."""
+
+    def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
+        """Outer loss of a batch, a scalar; the model is in train mode."""
+        raise NotImplementedError
+
+    def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
+        """Inner maximisation, none by default; the model is in the recipe's crafting mode."""
+        return batch.x
+
+    def build(self, classifier: Callable[[], nn.Module], run: Run) -> nn.Module:
+        """The module to train, given a maker of the grid's classifier."""
+        return classifier()
+
+    def init(self, model: nn.Module, run: Run) -> State:
+        """Tensors to remember between steps."""
+        return {}
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Parts of training, in order."""
+        return (Stage(),)
+
+    def step(self, model: nn.Module, batch: Batch, run: Run, optimizer: Optimizer) -> Tensor:
+        """One update of the weights; returns the loss, detached."""
+        with crafting(model, run.craft):
+            x_adv = self.perturb(model, batch, run)
+        optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(model, batch, x_adv, run)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    def deploy(self, model: nn.Module, run: Run) -> nn.Module:
+        """The classifier to attack: images in [0, 1] to logits."""
+        return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adversarial(Method):
+    """A method whose inner maximisation is PGD unless it says otherwise."""
+
+    select_on: ClassVar[Literal["natural", "robust"]] = "robust"
+
+    attack: PGD = field(default_factory=PGD)
+
+    def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
+        """PGD on the cross-entropy."""
+        return self.attack(model, batch.x, batch.y, run.threat)
+
+
+@contextmanager
+def crafting(model: nn.Module, mode: Literal["eval", "train"]) -> Iterator[None]:
+    """Put a model in the mode in which examples are perturbed, then back as it was."""
+    was_training = model.training
+    model.train(mode == "train")
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def presets(name: str) -> dict[str, Method]:
+    """A plugin's methods by data set; ``*`` is for the data sets it does not name.
+
+    Raises:
+        PluginError: no such plugin, it does not load, or it has no such dictionary.
+    """
+    found = getattr(plugins.get("methods", name).load(), "presets", None)
+    if not isinstance(found, dict) or not isinstance(found.get("*"), Method):
+        raise PluginError(
+            f"method {name!r} has no presets; end its file with: presets = {{'*': YourMethod()}}"
+        )
+    for dataset, preset in found.items():
+        if not isinstance(preset, Method):
+            raise PluginError(f"method {name!r}: presets[{dataset!r}] is no Method")
+    return found
+
+
+def method(
+    name: str, dataset: str = "*", changes: Mapping[str, object] | None = None
+) -> Method:
+    """The method called ``name`` with its preset for a data set, some settings changed.
+
+    Raises:
+        ConfigError: it has no such setting, or a value is outside the setting's range.
+    """
+    known = presets(name)
+    chosen = known.get(dataset, known["*"])
+    settings.validate(name, chosen)
+    return settings.change(name, chosen, changes or {})
