@@ -1,4 +1,4 @@
-"""AutoAttack: the package's standard version, four attacks (Croce & Hein 2020, arXiv:2003.01690)."""
+"""AutoAttack: the package's standard version (Croce & Hein 2020, arXiv:2003.01690)."""
 
 from robench.adversary.packages import AUTOATTACK, AutoAttack
 from robench.adversary.suite import Suite

@@ -1,4 +1,4 @@
-"""Torchattacks: its PGD-20 and APGD-100, a cross-check, not AutoAttack (Kim 2020, arXiv:2010.01950)."""
+"""Torchattacks: its PGD-20 and APGD-100, never AutoAttack (Kim 2020, arXiv:2010.01950)."""
 
 from robench.adversary.packages import TorchattacksAPGD, TorchattacksPGD
 from robench.adversary.suite import Suite

@@ -1,4 +1,4 @@
-"""Madry: adversarial training, cross-entropy on PGD examples (Madry et al. 2018, arXiv:1706.06083)."""
+"""Madry: cross-entropy on PGD examples (Madry et al. 2018, arXiv:1706.06083)."""
 
 from dataclasses import dataclass
 

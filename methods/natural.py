@@ -1,4 +1,4 @@
-"""Natural: cross-entropy on unperturbed images, the undefended baseline (Bishop 2006, section 5.2)."""
+"""Natural: cross-entropy on unperturbed images, the undefended baseline (no paper)."""
 
 from dataclasses import dataclass
 

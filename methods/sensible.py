@@ -1,7 +1,7 @@
 """Sensible: attacks stop before the loss passes a cut (Kim & Wang 2022, arXiv:2205.10457)."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch

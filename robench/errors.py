@@ -45,5 +45,5 @@ class AttackError(RobenchError):
     """An attack left its threat model, or returned something that is no image."""
 
 
-class Diverged(RobenchError):
+class Diverged(RobenchError):  # noqa: N818 - it ends a cell; nothing erred
     """A training loss is no longer finite."""

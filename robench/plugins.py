@@ -41,10 +41,11 @@ class Source:
             both = f"{_place(self.origin)} and {_place(self.rival)}"
             return f"two {NOUNS[self.kind]}s are called {self.name!r}: {both}; rename one"
         try:
-            self._tree()
+            tree = self._tree()
         except (OSError, SyntaxError, ValueError) as error:
             return f"{self._who} does not parse: {error}"
-        return ""
+        missing = [name for name in _imports(tree) if not importlib.util.find_spec(name)]
+        return f"{self._who} imports {missing[0]!r}, which is not installed" if missing else ""
 
     def summary(self) -> str:
         """First line of the file's docstring, read without running it."""
@@ -96,7 +97,7 @@ def find(kind: Kind) -> dict[str, Source]:
     """Every plugin of a kind by name, broken ones included: they say what is wrong with them."""
     found: dict[str, Source] = {}
     for folder in folders(kind):
-        for file in sorted(folder.resolve().glob("*.py")):
+        for file in sorted(folder.glob("*.py")):
             if file.stem.isidentifier() and not file.stem.startswith("_"):
                 _add(found, Source(kind, file.stem, file))
     for entry in entry_points(group=f"robench.{kind}"):
@@ -116,7 +117,8 @@ def folders(kind: Kind) -> list[Path]:
     shipped = package / kind if (package / kind).is_dir() else package.parent / kind
     if (package.parent / "pyproject.toml").is_file():
         shipped = package.parent / kind  # a checkout: an editable install leaves stale copies
-    return [path for path in (Path.cwd() / kind, shipped) if path.is_dir()]
+    candidates = ((Path.cwd() / kind).resolve(), shipped.resolve())
+    return [path for path in dict.fromkeys(candidates) if path.is_dir()]
 
 
 def _add(found: dict[str, Source], source: Source) -> None:
@@ -134,6 +136,17 @@ def _identity(source: Source) -> object:
 
 def _place(origin: Path | EntryPoint) -> str:
     return str(origin) if isinstance(origin, Path) else f"entry point {origin.value}"
+
+
+def _imports(tree: ast.Module) -> list[str]:
+    """Packages that a file cannot do without: those its first level imports by name."""
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            found += [alias.name.partition(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.append(node.module.partition(".")[0])
+    return found
 
 
 def _with_neighbours(file: Path) -> set[Path]:

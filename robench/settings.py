@@ -12,6 +12,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from fractions import Fraction
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -87,7 +88,17 @@ def text(value: object) -> str:
         return f"({','.join(text(item) for item in value)})"
     if isinstance(value, bool | None):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> str:
+    """The shortest of 0.5, 1.5/255 and 1/30 that is exact."""
+    if float(short := f"{value:g}") == value:
+        return short
+    if float(levels := f"{255 * value:g}") / 255 == value:
+        return f"{levels}/255"
+    ratio = Fraction(value).limit_denominator(1000)
+    return str(ratio) if ratio.numerator / ratio.denominator == value else str(value)
 
 
 def _change(owner: str, settings: T, path: str, parts: list[str], value: object) -> T:

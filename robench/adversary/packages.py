@@ -56,7 +56,7 @@ class TorchattacksPGD:
 
 @dataclass(frozen=True)
 class TorchattacksAPGD:
-    """torchattacks' APGD with every budget given: its own default is 10 steps, a tenth of APGD's."""
+    """torchattacks' APGD with every budget given: its default is 10 steps, a tenth of APGD's."""
 
     loss: Literal["ce", "dlr"]
     steps: int

@@ -3,16 +3,19 @@
 import importlib.util
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from robench.errors import AttackError, ConfigError
+from robench import plugins
+from robench.errors import AttackError, ConfigError, PluginError
 from robench.radius import NORMS, Norm
 from robench.seeds import derive, seeded
 from robench.threat import Threat
+from robench.versions import version
 
 Verdict = Literal["full", "upper-bound"]
 
@@ -48,6 +51,11 @@ class Suite:
                     "pip install 'robench[attacks]'"
                 )
 
+    def packages(self) -> str:
+        """Names and versions of the packages that its attacks come from; empty: robench itself."""
+        names = [name for group in self.needs for name in group]
+        return ", ".join(f"{name} {found}" for name in names if (found := version(name)))
+
     def run(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int
     ) -> Iterator[tuple[str, Tensor]]:
@@ -66,10 +74,20 @@ class Suite:
         for name, attack in self.attacks.items():
             todo = stands.nonzero().squeeze(1)
             if len(todo) and threat.eps:
-                with seeded(derive(seed, name)):
+                with seeded(derive(seed, name)), _frozen(model):
                     x_adv = _attacked(name, attack, model, x[todo], y[todo], threat)
                 stands[todo] = right(model, x_adv, y[todo])
             yield name, stands.clone()
+
+
+def suite(name: str) -> Suite:
+    """The suite that the plugin file ``name`` defines."""
+    found = getattr(plugins.get("attacks", name).load(), "suite", None)
+    if not isinstance(found, Suite):
+        raise PluginError(
+            f"suite {name!r} has no suite; end its file with: suite = Suite({{'name': attack}})"
+        )
+    return found
 
 
 def checked(name: str, x_adv: Tensor, x: Tensor, threat: Threat, slack: float = 1e-5) -> Tensor:
@@ -93,6 +111,19 @@ def right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     if not logits.isfinite().all():
         raise AttackError("the model's logits are not finite")
     return logits.argmax(1) == y
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """No gradients for parameters: attacks need none, and some would leave them behind."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def _attacked(

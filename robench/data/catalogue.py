@@ -25,8 +25,11 @@ class Facts:
     """Per channel, of the training images: what a normalising network subtracts and divides by."""
 
 
-_LINF_8 = {"Linf": Fraction(8, 255), "L2": Fraction(1, 2)}  # RobustBench
-_MNIST = {"Linf": Fraction(3, 10), "L2": Fraction(2)}  # Madry et al. 2018; L2 as in the field
+_LINF_8: Mapping[Norm, Fraction] = {"Linf": Fraction(8, 255), "L2": Fraction(1, 2)}  # RobustBench
+_MNIST: Mapping[Norm, Fraction] = {
+    "Linf": Fraction(3, 10),
+    "L2": Fraction(2),
+}  # Madry et al. 2018; L2 as in the field
 
 DATASETS: Mapping[str, Facts] = {
     "digits": Facts(
@@ -52,7 +55,7 @@ DATASETS: Mapping[str, Facts] = {
         model="smallcnn",
     ),
     "kmnist": Facts(
-        summary="70,000 cursive Japanese characters, 28x28 (Clanuwat et al. 2018, arXiv:1812.01718)",
+        summary="70,000 cursive characters, 28x28 (Clanuwat et al. 2018, arXiv:1812.01718)",
         shape=(1, 28, 28),
         num_classes=10,
         eps=_MNIST,

@@ -1,6 +1,7 @@
 """A data set in memory: uint8 tensors on the device, in the three parts every cell uses."""
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def _split(images: Images, *sizes: int) -> list[Images]:
     # numpy promises that RandomState's stream stays the same for ever; its newer generators do not.
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(images)))
     ends = np.cumsum([0, *sizes, len(images) - sum(sizes)])
-    cuts = [order[a:b].to(images.y.device) for a, b in zip(ends, ends[1:], strict=False)]
+    cuts = [order[a:b].to(images.y.device) for a, b in itertools.pairwise(ends)]
     return [
         Images(images.pixels[cut], images.y[cut], images.scale, images.origin[cut]) for cut in cuts
     ]
@@ -115,13 +116,13 @@ def _check(name: str, part: Part, known: Facts) -> None:
             f"or not as many ({len(pixels)}) as labels ({len(y)})"
         )
     if len(y) == 0 or y.min() < 0 or y.max() >= known.num_classes:
-        raise DataError(f"{name}: there are no labels, or some are not in 0-{known.num_classes - 1}")
+        raise DataError(f"{name}: no labels, or some are not in 0-{known.num_classes - 1}")
 
 
 def _digest(parts: dict[str, Part]) -> str:
     whole = hashlib.sha256()
     for key, (pixels, y) in sorted(parts.items()):
         whole.update(f"{key} {pixels.shape}".encode())
-        whole.update(np.ascontiguousarray(pixels))
-        whole.update(np.ascontiguousarray(y))
+        whole.update(np.ascontiguousarray(pixels).data)
+        whole.update(np.ascontiguousarray(y).data)
     return whole.hexdigest()

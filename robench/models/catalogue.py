@@ -43,8 +43,8 @@ MODELS: Mapping[str, Model] = {
         "small:madry_cnn",
         sides=(28,),
     ),
-    "lenet": Model(f"{_LENET}: 120 and 84 units", "small:lenet", {"widths": (120, 84)}, (28, 32)),
-    "lenet-small": Model(f"{_LENET}: 30 and 21 units", "small:lenet", {"widths": (30, 21)}, (28, 32)),
+    "lenet": Model(f"{_LENET}: 120, 84 units", "small:lenet", {"widths": (120, 84)}, (28, 32)),
+    "lenet-small": Model(f"{_LENET}: 30, 21 units", "small:lenet", {"widths": (30, 21)}, (28, 32)),
     **{
         f"resnet{depth}": Model(_RESNET, "residual:resnet", {"depth": depth})
         for depth in (20, 32, 44, 56)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-
 Layers = tuple[nn.Module, nn.Linear]
 """A body that ends in a vector of features, and the head that makes logits of them."""
 

@@ -144,7 +144,9 @@ def _stages(
     stages: list[nn.Module] = []
     for number, outside in enumerate(widths):
         first = block(inside, outside, 1 if number == 0 else 2)
-        stages.append(nn.Sequential(first, *[block(outside, outside, 1) for _ in range(blocks - 1)]))
+        stages.append(
+            nn.Sequential(first, *[block(outside, outside, 1) for _ in range(blocks - 1)])
+        )
         inside = outside
     return stages
 

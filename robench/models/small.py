@@ -19,7 +19,7 @@ def digits_cnn(channels: int, classes: int) -> Layers:
 
 
 def small_cnn(channels: int, classes: int) -> Layers:
-    """TRADES' network for MNIST, its dropout and its head of zeros (Zhang et al. 2019, models/small_cnn.py)."""
+    """TRADES' network for MNIST with its dropout and its head of zeros (Zhang et al. 2019)."""
     body = nn.Sequential(
         nn.Conv2d(channels, 32, 3), nn.ReLU(),
         nn.Conv2d(32, 32, 3), nn.ReLU(),

@@ -139,9 +139,7 @@ def presets(name: str) -> dict[str, Method]:
     return found
 
 
-def method(
-    name: str, dataset: str = "*", changes: Mapping[str, object] | None = None
-) -> Method:
+def method(name: str, dataset: str = "*", changes: Mapping[str, object] | None = None) -> Method:
     """The method called ``name`` with its preset for a data set, some settings changed.
 
     Raises:

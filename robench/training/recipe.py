@@ -52,7 +52,7 @@ class Recipe:
     bf16: bool = False
     """bfloat16 autocast in training, on CUDA only; evaluation is always float32."""
     validate_every: Annotated[int, Meta(ge=1)] = 1
-    """Epochs from one look at the validation part to the next; the last epoch is always looked at."""
+    """Epochs from one look at the validation part to the next; the last epoch gets one always."""
     validation_images: Annotated[int, Meta(ge=1)] = 1000
     """Most validation images looked at."""
     validation_steps: Annotated[int, Meta(ge=1)] = 10

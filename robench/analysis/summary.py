@@ -1,0 +1,166 @@
+"""From tidy rows to what a table shows: one line a method, nothing unlike put together.
+
+Lines stand in one table only when they share data set, network, training ball, limits, suite, norm
+and checkpoint. Seeds are the only thing averaged; no mean over attacks exists.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import pandas as pd
+
+from robench.analysis.statistics import wilson
+from robench.analysis.table import WORST
+
+SHARED = (
+    "dataset", "model", "train_norm", "train_eps", "train_limit", "suite", "verdict", "norm",
+    "test_limit", "n", "checkpoint",
+)  # fmt: skip
+"""What the lines of one table have in common."""
+
+_TRAINING = ("dataset", "model", "train_norm", "train_eps", "train_limit")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An accuracy in [0, 1]: its mean over seeds, and how sure it is."""
+
+    mean: float
+    spread: float | None
+    """Standard deviation over seeds; none for one seed."""
+    low: float
+    high: float
+    """95 % Wilson interval of one seed; the smallest and largest seed of several."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method with its settings, over all its seeds."""
+
+    label: str
+    deviates: str
+    seeds: tuple[int, ...]
+    natural: Estimate
+    attacks: dict[str, Estimate]
+    """What stands after each attack and those before it, at the headline radius."""
+    worst: dict[str, Estimate]
+    """What stands against all attacks, by radius."""
+    gap: float
+    """Weakest single attack minus worst case at the headline radius, mean over seeds."""
+    flags: tuple[str, ...]
+    epochs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell or an evaluation that gave no number."""
+
+    label: str
+    seed: int
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table: what its lines share, the lines, and what failed."""
+
+    shared: dict[str, object]
+    radii: tuple[str, ...]
+    """Attacked, ascending."""
+    headline: str
+    """The training radius where it was attacked, else the largest."""
+    attacks: tuple[str, ...]
+    lines: tuple[Line, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def seeds(self) -> int:
+        """Most seeds that any line has."""
+        return max((len(line.seeds) for line in self.lines), default=0)
+
+
+def summaries(results: pd.DataFrame) -> list[Summary]:
+    """Every table that a results.csv holds, the best checkpoint's before the last one's."""
+    if results.empty:
+        return []
+    rows = results.assign(label=_labels(results))
+    fine = rows[rows["status"] == "ok"]
+    groups = fine.groupby(list(SHARED), dropna=False, sort=True)
+    found = [_summary(dict(zip(SHARED, key, strict=True)), group, rows) for key, group in groups]
+    if not found:
+        found = [_only_failures(rows)]
+    return found
+
+
+def _summary(shared: dict[str, object], group: pd.DataFrame, rows: pd.DataFrame) -> Summary:
+    radii = tuple(sorted(group["eps"].unique(), key=Fraction))
+    headline = str(shared["train_eps"]) if shared["train_eps"] in radii else radii[-1]
+    attacks = tuple(a for a in group["attack"].unique() if a != WORST)
+    lines = [_line(str(label), part, headline) for label, part in group.groupby("label", sort=True)]
+    lines.sort(key=lambda line: -line.worst[headline].mean if headline in line.worst else 1)
+    return Summary(shared, radii, headline, attacks, tuple(lines), _failures(shared, rows))
+
+
+def _only_failures(rows: pd.DataFrame) -> Summary:
+    shared = {name: rows.iloc[0][name] for name in SHARED}
+    return Summary(shared, (), "", (), (), tuple(_failed(rows)))
+
+
+def _line(label: str, rows: pd.DataFrame, headline: str) -> Line:
+    worst = rows[rows["attack"] == WORST]
+    here = rows[(rows["eps"] == headline) & (rows["attack"] != WORST)]
+    final = worst[worst["eps"] == headline]
+    first = here.groupby("seed")["n_stands"].first() / here.groupby("seed")["n"].first()
+    last = final.set_index("seed")["robust_accuracy"]
+    return Line(
+        label=label,
+        deviates=str(rows["deviates"].iloc[0]) if rows["deviates"].notna().any() else "",
+        seeds=tuple(sorted(rows["seed"].unique())),
+        natural=_natural(worst.drop_duplicates("seed")),
+        attacks={str(name): _estimate(part) for name, part in here.groupby("attack", sort=False)},
+        worst={str(eps): _estimate(part) for eps, part in worst.groupby("eps")},
+        gap=float((first - last).mean()),
+        flags=tuple(sorted({f for flags in worst["flags"].dropna() for f in str(flags).split()})),
+        epochs=tuple(sorted(worst["epoch"].astype(int).unique())),
+    )
+
+
+def _estimate(rows: pd.DataFrame) -> Estimate:
+    shares = rows["robust_accuracy"]
+    if len(rows) == 1:
+        return Estimate(shares.iloc[0], None, rows["ci_low"].iloc[0], rows["ci_high"].iloc[0])
+    return Estimate(shares.mean(), float(shares.std(ddof=1)), shares.min(), shares.max())
+
+
+def _natural(rows: pd.DataFrame) -> Estimate:
+    shares = rows["natural_accuracy"]
+    if len(rows) == 1:
+        low, high = wilson(int(rows["n_right"].iloc[0]), int(rows["n"].iloc[0]))
+        return Estimate(shares.iloc[0], None, low, high)
+    return Estimate(shares.mean(), float(shares.std(ddof=1)), shares.min(), shares.max())
+
+
+def _failures(shared: dict[str, object], rows: pd.DataFrame) -> tuple[Failure, ...]:
+    """What belongs to this table and failed: cells of its training, evaluations of its kind."""
+    mine = rows[rows["status"] != "ok"]
+    for name in SHARED:
+        if name in ("n", "verdict"):
+            continue
+        none = shared[name] != shared[name]  # NaN: no limit
+        same = mine[name].isna() if none else mine[name] == shared[name]
+        mine = mine[same if name in _TRAINING else same | mine[name].isna()]
+    return tuple(_failed(mine))
+
+
+def _failed(rows: pd.DataFrame) -> Iterator[Failure]:
+    for row in rows.to_dict("records"):
+        yield Failure(row["label"], int(row["seed"]), str(row["status"]), str(row["reason"]))
+
+
+def _labels(results: pd.DataFrame) -> pd.Series:
+    """``method[settings]``, as the command line takes it."""
+    settings = results["settings"].fillna("")
+    brackets = ("[" + settings + "]").where(settings != "", "")
+    return results["method"] + brackets

@@ -1,0 +1,1 @@
+"""What every plugin must do, on a tiny task, in seconds on a CPU."""

@@ -1,0 +1,124 @@
+"""What every method must do."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from robench import settings
+from robench.check import tiny
+from robench.check.finding import Check, equal, snapshot
+from robench.data.batches import Batch
+from robench.data.catalogue import DATASETS
+from robench.radius import NORMS
+from robench.threat import Threat
+from robench.training.checkpoint import restore, to_bytes
+from robench.training.method import Method, Run, crafting, presets
+from robench.training.train import Trained, new_run, train
+
+
+def method_checks(name: str) -> Iterator[tuple[str, Check]]:
+    """What is looked at, and how."""
+    yield "presets for known data sets, every value in its range", partial(_presets, name)
+    method = presets(name)["*"]
+    for norm in NORMS:
+        threat = Threat(norm, float(tiny.FACTS.eps[norm]))
+        yield f"perturbs inside the {norm} ball and [0, 1]", partial(_inside, method, threat)
+    yield "leaves the model as it was while it perturbs", partial(_hands_off, method)
+    yield "learns the tiny task", partial(_learns, method)
+    yield "same seed, same weights", partial(_same_weights, method)
+    yield "weights and state survive a file", partial(_survives, method)
+
+
+def _presets(name: str) -> str:
+    for dataset, preset in presets(name).items():
+        if dataset != "*" and dataset not in DATASETS:
+            return f"presets[{dataset!r}]: no such data set; there are {', '.join(DATASETS)}"
+        settings.validate(f"presets[{dataset!r}]", preset)
+        json.dumps(settings.plain(preset), allow_nan=False)
+    return ""
+
+
+def _inside(method: Method, threat: Threat) -> str:
+    model, batch, run = _halfway(method, threat)
+    with crafting(model, "eval"):
+        x_adv = method.perturb(model, batch, run)
+    if x_adv.requires_grad:
+        return "perturb returns images that still require a gradient; detach them"
+    excess = (threat.distance(x_adv, batch.x) - threat.eps).max().item()
+    outside = max(-x_adv.min().item(), x_adv.max().item() - 1)
+    if not max(excess, outside) <= 1e-5:  # NaN fails too
+        return f"perturb leaves the ball by {excess:.2g}, [0, 1] by {outside:.2g}"
+    return ""
+
+
+def _hands_off(method: Method) -> str:
+    model, batch, run = _halfway(method, _threat())
+    before = snapshot(model)
+    with crafting(model, "eval"):
+        method.perturb(model, batch, run)
+        if any(module.training for module in model.modules()):
+            return "perturb leaves the model in train mode"
+    if any(p.grad is not None for p in model.parameters()):
+        return "perturb leaves gradients on parameters; use torch.autograd.grad on the images"
+    if not all(p.requires_grad for p in model.parameters()):
+        return "perturb switches requires_grad of parameters off"
+    return "" if equal(before, snapshot(model)) else "perturb changes weights or statistics"
+
+
+def _learns(method: Method) -> str:
+    natural = _trained(method, tiny.RECIPE.epochs, 0).last.validation.natural
+    return "" if natural > 0.9 else f"natural validation accuracy is {natural:.0%} after training"
+
+
+def _same_weights(method: Method) -> str:
+    first, second, other = (_train(method, 1, seed).last.tensors for seed in (1, 1, 2))
+    if not equal(first, second):
+        return "two trainings with one seed differ; draw from torch's generators only"
+    return "two seeds give the same weights" if equal(first, other) else ""
+
+
+def _survives(method: Method) -> str:
+    """Deploy from the file, and from a second file of what was deployed."""
+    run, kept = new_run(tiny.data(), _threat(), tiny.RECIPE), _trained(method, 8, 0).last
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        path.write_bytes(to_bytes(kept, {}))
+        model = restore(path, method, tiny.classifier, run, 0, torch.device("cpu"))
+    test = tiny.data().test
+    logits = model(test.x())
+    if logits.shape != (len(test), tiny.FACTS.num_classes) or not logits.isfinite().all():
+        return f"the deployed model returns {tuple(logits.shape)}, or something not finite"
+    natural = (logits.argmax(1) == test.y).float().mean().item()
+    if natural < 0.9:
+        return f"natural test accuracy is {natural:.0%} after loading; is all of it in run.state?"
+    return ""
+
+
+def _halfway(method: Method, threat: Threat) -> tuple[nn.Module, Batch, Run]:
+    """A fresh model and a batch in the middle of the last stage."""
+    data = tiny.data()
+    run = new_run(data, threat, tiny.RECIPE)
+    torch.manual_seed(0)
+    model = method.build(tiny.classifier, run)
+    run.state = method.init(model, run)
+    run.stage, run.progress = method.stages()[-1].name, 0.5
+    index = torch.arange(32)
+    return model, Batch(data.train.x(index), data.train.y[index], index), run
+
+
+def _train(method: Method, epochs: int, seed: int) -> Trained:
+    recipe = replace(tiny.RECIPE, epochs=epochs)
+    return train(method, tiny.classifier, tiny.data(), recipe, _threat(), seed, lambda event: None)
+
+
+_trained = cache(_train)
+
+
+def _threat() -> Threat:
+    return Threat("Linf", float(tiny.FACTS.eps["Linf"]))

@@ -1,0 +1,105 @@
+"""What every suite must do."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robench.adversary.suite import Suite, suite
+from robench.check import tiny
+from robench.check.finding import Check, equal, snapshot
+from robench.data.batches import Batch
+from robench.threat import Threat
+from robench.training.method import Method, Run
+from robench.training.train import train
+
+_BROKEN = {"Linf": 0.5, "L2": 4.0}
+"""Radii at which nothing of an undefended network may stand."""
+
+
+def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
+    """What is looked at, and how."""
+    found = suite(name)
+    yield "has attacks with names of their own", partial(_names, found)
+    for norm in found.norms:
+        threat = Threat(norm, float(tiny.FACTS.eps[norm]))
+        what = f"runs in {norm}: inside the ball, model untouched, one seed one result"
+        yield what, partial(_runs, name, found, threat)
+    yield "changes nothing at eps 0", partial(_nothing, found)
+    yield "breaks an undefended network", partial(_breaks, found)
+
+
+def _names(found: Suite) -> str:
+    if not found.attacks:
+        return "there is no attack"
+    for name in found.attacks:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+            return f"attack {name!r} should be small letters, digits, dots and hyphens"
+        if name in ("natural", "worst"):
+            return f"{name!r} is the table's own word"
+    return ""
+
+
+def _runs(name: str, found: Suite, threat: Threat) -> str:
+    found.check(name, threat.norm)
+    model, x, y = _victim()
+    before = snapshot(model)
+    first, second = ([m for _, m in found.run(model, x, y, threat, seed=1)] for _ in range(2))
+    if not equal(before, snapshot(model)):
+        return "an attack changes the model"
+    if any(p.grad is not None or not p.requires_grad for p in model.parameters()):
+        return "an attack leaves gradients on parameters, or switches them off"
+    if not all(torch.equal(one, other) for one, other in zip(first, second, strict=True)):
+        return "two runs with one seed differ; draw from torch's generators only"
+    falls = all(bool((late <= early).all()) for early, late in itertools.pairwise(first))
+    return "" if falls else "an image that had fallen stands again"
+
+
+def _nothing(found: Suite) -> str:
+    masks = _masks(found, Threat(found.norms[0], 0.0))
+    if torch.equal(masks[0], masks[-1]):
+        return ""
+    return "robust accuracy at eps 0 is not natural accuracy"
+
+
+def _breaks(found: Suite) -> str:
+    norm = found.norms[0]
+    stand = _masks(found, Threat(norm, _BROKEN[norm]))[-1].float().mean().item()
+    return "" if stand <= 0.1 else f"at {norm} {_BROKEN[norm]:g} {stand:.0%} of the images stand"
+
+
+def _masks(found: Suite, threat: Threat) -> list[Tensor]:
+    model, x, y = _victim()
+    return [mask for _, mask in found.run(model, x, y, threat, seed=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Undefended(Method):
+    """Natural training."""
+
+    def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
+        """Cross-entropy of unperturbed images."""
+        return F.cross_entropy(model(batch.x), batch.y)
+
+
+def _victim() -> tuple[nn.Module, Tensor, Tensor]:
+    """An undefended network in eval mode and a few test images."""
+    model = tiny.classifier()
+    model.load_state_dict(_weights())
+    test = tiny.data().test
+    return model.eval(), test.x(slice(16)), test.y[:16]
+
+
+@cache
+def _weights() -> dict[str, Tensor]:
+    threat = Threat("Linf", float(tiny.FACTS.eps["Linf"]))
+    recipe = replace(tiny.RECIPE, epochs=3)
+    trained = train(
+        _Undefended(), tiny.classifier, tiny.data(), recipe, threat, 0, lambda event: None
+    )
+    return {name.removeprefix("model."): value for name, value in trained.last.tensors.items()}

@@ -1,0 +1,49 @@
+"""``robench list``: everything that can be named."""
+
+from collections.abc import Iterator
+
+import click
+
+from robench.cli.options import CONTEXT
+
+KINDS = ("methods", "suites", "datasets", "models")
+
+
+@click.command("list", context_settings=CONTEXT, short_help="What can be named.")
+@click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
+def command(kinds: tuple[str, ...]) -> int:
+    """List methods, suites, datasets and models; broken plugin files with their reason.
+
+    Imports no plugin and no torch.
+    """
+    broken = False
+    for kind in kinds or KINDS:
+        rows = list(_rows(kind))
+        formatter = click.HelpFormatter(width=_width())
+        with formatter.section(kind):
+            formatter.write_dl(rows)
+        click.echo(formatter.getvalue().rstrip())
+        broken = broken or any(summary.startswith("BROKEN") for _, summary in rows)
+    return int(broken)
+
+
+def _rows(kind: str) -> Iterator[tuple[str, str]]:
+    if kind in ("methods", "suites"):
+        from robench import plugins
+
+        for source in plugins.find("methods" if kind == "methods" else "attacks").values():
+            yield source.name, f"BROKEN: {source.problem}" if source.problem else source.summary()
+    elif kind == "datasets":
+        from robench.data.catalogue import DATASETS
+
+        yield from ((name, facts.summary) for name, facts in DATASETS.items())
+    else:
+        from robench.models.catalogue import MODELS
+
+        yield from ((name, model.summary) for name, model in MODELS.items())
+
+
+def _width() -> int:
+    import shutil
+
+    return min(shutil.get_terminal_size().columns, 120)

@@ -1,0 +1,78 @@
+"""The entry point: commands found by name, errors as one line, exit codes.
+
+0: all is well; 1: a cell failed or diverged; 2: something asked for makes no sense, nothing ran;
+3: a fault in robench; 130: interrupted.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from robench import __version__
+from robench.errors import RobenchError
+
+COMMANDS = ("run", "report", "status", "list", "show", "check", "new", "doctor")
+
+
+class Commands(click.Group):
+    """Commands live in modules of their own names, imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The function ``command`` of the module with the command's name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"robench.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+
+_HELP = """Compare robust training methods under attacks that do not flatter them.
+
+\b
+robench run --methods sensible,trades,madry    train and attack; again: go on
+robench report                                 tables and figures
+"""
+
+
+@click.command(cls=Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="robench")
+def cli() -> None:
+    """The group that holds all commands."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    # Read by OpenMP when torch is imported: idle threads should sleep, not spin.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        code = cli.main(args=arguments, prog_name="robench", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    except click.ClickException as error:
+        code = _say(error.format_message(), error.exit_code)
+    except RobenchError as error:
+        code = _say(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        code = _say("interrupted; the same command goes on where it stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        if os.environ.get("ROBENCH_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        code = _say(f"{what} (a fault in robench; ROBENCH_TRACEBACK=1 shows where)", 3)
+    sys.exit(code or 0)
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return code

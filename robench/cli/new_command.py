@@ -1,0 +1,37 @@
+"""``robench new``: a plugin file to begin with."""
+
+from pathlib import Path
+
+import click
+
+from robench.cli.options import CONTEXT
+
+
+@click.command("new", context_settings=CONTEXT, short_help="Write a plugin file to begin with.")
+@click.argument("kind", type=click.Choice(["method", "suite"]))
+@click.argument("name")
+def command(kind: str, name: str) -> int:
+    """Write methods/NAME.py or attacks/NAME.py in the current folder.
+
+    The file runs as it is and passes robench check.
+    """
+    import keyword
+
+    from robench import plugins, templates
+    from robench.errors import PluginError
+
+    folder, template = (
+        ("methods", templates.METHOD) if kind == "method" else ("attacks", templates.SUITE)
+    )
+    if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name) or name[0] == "_":
+        raise PluginError(f"{name!r} cannot be a plugin's name; use letters, digits and _")
+    there = plugins.find("methods" if kind == "method" else "attacks").get(name)
+    if there is not None:
+        raise PluginError(f"there is a {kind} called {name!r} already: {there.path()}")
+    path = Path(folder) / f"{name}.py"
+    path.parent.mkdir(exist_ok=True)
+    title = "".join(part.capitalize() for part in name.split("_"))
+    path.write_text(template.format(title=title), encoding="utf-8")
+    flag = "--methods" if kind == "method" else "--methods madry --suite"
+    click.echo(f"robench check {name}\nrobench run {flag} {name}\n{path}")
+    return 0

@@ -1,0 +1,60 @@
+"""A plan in words: what a run will do, before it does it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import torch
+
+from robench import __version__, settings
+from robench.plan import Plan
+from robench.radius import show_eps
+from robench.run import Rerun, left
+from robench.store.records import cell_folder
+
+
+def announce(plan: Plan, device: torch.device, *, err: bool) -> None:
+    """Data, threat model, recipe, deviations and warnings."""
+    for label, text in _announcement(plan, device):
+        click.echo(f"{label:<9} {text}", err=err)
+
+
+def listing(plan: Plan, results: Path, rerun: Rerun) -> None:
+    """Every cell and what it still needs."""
+    for job in plan.jobs:
+        must_train, missing = left(job, cell_folder(results, job.cell), rerun)
+        done = len(job.evaluations) - len(missing)
+        state = "to train" if must_train else "trained"
+        cell = job.cell
+        label = f"{cell.label} seed {cell.seed}, {cell.dataset}, {cell.model}"
+        click.echo(f"{state:<9} {label}: {done}/{len(job.evaluations)} evaluations done")
+
+
+def _announcement(plan: Plan, device: torch.device) -> Iterator[tuple[str, str]]:
+    yield (
+        "robench",
+        f"{__version__}, torch {torch.__version__}, {device}, {torch.get_num_threads()} threads",
+    )
+    for name, data in plan.data.items():
+        parts = (len(data.train), len(data.validation), len(data.test))
+        yield "data", f"{name}: {parts[0]:,} train, {parts[1]:,} validation, {parts[2]:,} test"
+        yield "recipe", _recipe(plan.recipes[name])
+    cells = [job.cell for job in plan.jobs]
+    balls = dict.fromkeys(f"{cell.norm} {show_eps(cell.eps)}" for cell in cells)
+    radii = {e.eps: None for job in plan.jobs for e in job.evaluations}
+    norm = plan.jobs[0].evaluations[0].norm
+    attacked = ", ".join(show_eps(eps) for eps in sorted(radii))
+    yield "threat", f"trained at {' and '.join(balls)}; attacked at {norm} {attacked}"
+    evaluations = sum(len(job.evaluations) for job in plan.jobs)
+    yield "grid", f"{len(cells)} trainings, {evaluations} evaluations by {', '.join(plan.suites)}"
+    for text in dict.fromkeys(f"{c.label}: {c.deviates}" for c in cells if c.deviates):
+        yield "deviates", text
+    for note in plan.notes:
+        yield "note", note
+
+
+def _recipe(recipe: object) -> str:
+    """The fields by which this recipe differs from the defaults are the ones worth reading."""
+    shown = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "augment")
+    values = {setting.name: setting.value for setting in settings.describe(recipe)}
+    return ", ".join(f"{name} {settings.text(values[name])}" for name in shown)

@@ -1,0 +1,30 @@
+"""``robench report``: tables and figures."""
+
+from pathlib import Path
+
+import click
+
+from robench.cli.options import CONTEXT, RESULTS, folder
+
+
+@click.command("report", context_settings=CONTEXT, short_help="Write tables and figures.")
+@click.argument("results", nargs=-1, type=folder)
+def command(results: tuple[Path, ...]) -> int:
+    """Write tables and figures of RESULTS folders (results/local) from what is on disk.
+
+    Prints the tables. Trains nothing, attacks nothing, and needs no GPU.
+    """
+    from rich.console import Console
+
+    from robench.reporting.report import report
+    from robench.reporting.tables import terminal
+
+    console = Console(highlight=False)
+    for place in results or (RESULTS,):
+        page, summaries, problems = report(place)
+        for summary in summaries:
+            console.print(terminal(summary), "")
+        for problem in problems:
+            click.echo(f"warning: {problem}", err=True)
+        click.echo(page)
+    return 0

@@ -1,0 +1,179 @@
+"""``robench run``: the grid."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robench.cli.options import CONTEXT, RESULTS, folder, from_config
+
+if TYPE_CHECKING:
+    from robench.store.grid import Request
+
+
+@click.command("run", context_settings=CONTEXT, short_help="Train and attack a grid of cells.")
+@click.option(
+    "--methods",
+    "-m",
+    multiple=True,
+    metavar="A,B[K=V]",
+    show_default=False,
+    help='Training methods; settings in brackets: "trades[beta=1,3,6]" makes three cells.',
+)
+@click.option("--dataset", default="digits", metavar="NAME,...", help="See robench list.")
+@click.option(
+    "--model",
+    default="",
+    metavar="NAME,...",
+    show_default="the data set's",
+    help="Networks to train; see robench list.",
+)
+@click.option("--suite", default="quick", metavar="NAME,...", help="Attack suites.")
+@click.option("--norm", default="Linf", metavar="Linf|L2", help="Of the threat model.")
+@click.option(
+    "--eps",
+    default="",
+    metavar="R,...",
+    show_default="the data set's",
+    help="Radii attacked, in [0, 1] pixel units: 0,2/255,8/255.",
+)
+@click.option(
+    "--train-norm",
+    default="",
+    metavar="Linf|L2",
+    show_default="--norm",
+    help="Norm trained against.",
+)
+@click.option(
+    "--train-eps",
+    default="",
+    metavar="R,...",
+    show_default="the data set's",
+    help="Radii trained against.",
+)
+@click.option("--seeds", default="0", metavar="0-2,7", help="One training a seed.")
+@click.option(
+    "--set",
+    "set_",
+    multiple=True,
+    metavar="NAME=VALUE",
+    show_default=False,
+    help="recipe.FIELD for all methods, or METHOD.FIELD: recipe.epochs=20.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    is_eager=True,
+    callback=from_config,
+    expose_value=False,
+    metavar="FILE",
+    show_default=False,
+    help="A TOML file with these options; the command line wins.",
+)
+@click.option("--results", type=folder, default=RESULTS, help="Where cells are kept.")
+@click.option("--data-root", type=folder, default=Path("data"), help="A torchvision root.")
+@click.option("--download", is_flag=True, help="Fetch a data set that is not there.")
+@click.option(
+    "--train-limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="For testing only: fewer training images; marked in every table.",
+)
+@click.option(
+    "--test-limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="For testing only: fewer test images; marked in every table.",
+)
+@click.option(
+    "--checkpoints", default="best,last", metavar="best,last", help="Which weights are attacked."
+)
+@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="CPU threads; more pay for large networks only, and change the last bits of a number.",
+)
+@click.option(
+    "--rerun",
+    type=click.Choice(["missing", "failed", "always"]),
+    default="missing",
+    help="What is run again: nothing, what failed, everything.",
+)
+@click.option("--plan", "plan_only", is_flag=True, help="Say what would run, and run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Progress as one JSON object a line.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+def command(**options: Any) -> int:  # fmt: skip
+    """Train what is missing, attack what is missing, and gather the tables.
+
+    Everything is looked up and checked before anything runs. Stop it at any time: the same command
+    goes on with the first cell that is not finished.
+    """
+    request = _request(options)
+    import torch
+
+    from robench.cli import progress
+    from robench.cli.planned import announce, listing
+    from robench.device import choose
+    from robench.plan import plan
+    from robench.run import run
+
+    torch.set_num_threads(options["threads"])
+    device = choose(options["device"])
+    planned = plan(request, device)
+    results: Path = options["results"]
+    if options["plan_only"]:
+        announce(planned, device, err=False)
+        listing(planned, results, options["rerun"])
+        click.echo(results)
+        return 0
+    with progress.reporter(options["as_json"], options["quiet"]) as tell:
+        if not (options["as_json"] or options["quiet"]):
+            announce(planned, device, err=True)
+        fine = run(planned, results, options["rerun"], tell)
+    click.echo(results / "results.csv")
+    return 0 if fine else 1
+
+
+def _request(options: dict[str, Any]) -> "Request":
+    """Texts to values; names are looked up later."""
+    from robench import names
+    from robench.errors import ConfigError
+    from robench.radius import parse_eps, parse_norm
+    from robench.store.cell import KEPT
+    from robench.store.grid import Request, choices, seeds, split
+
+    methods = [choice for text in options["methods"] for choice in choices(text)]
+    if not methods:
+        raise ConfigError("no method to train; for example --methods sensible,trades,madry")
+    norm = parse_norm(options["norm"])
+    train_norm = parse_norm(options["train_norm"]) if options["train_norm"] else norm
+    kept = [names.known("checkpoint", name, KEPT) for name in split(options["checkpoints"])]
+    return Request(
+        methods=tuple(methods),
+        datasets=tuple(split(options["dataset"])),
+        models=tuple(split(options["model"])),
+        suites=tuple(split(options["suite"])),
+        norm=norm,
+        eps=tuple(parse_eps(text, norm) for text in split(options["eps"])),
+        train_norm=train_norm,
+        train_eps=tuple(parse_eps(text, train_norm) for text in split(options["train_eps"])),
+        seeds=seeds(options["seeds"]),
+        changes=dict(_assignment(text) for text in options["set_"]),
+        checkpoints=tuple(name for name in KEPT if name in kept),
+        train_limit=options["train_limit"],
+        test_limit=options["test_limit"],
+        data_root=options["data_root"],
+        download=options["download"],
+    )
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or "." not in name:
+        raise click.UsageError(
+            f"--set {text!r} is not of the form recipe.FIELD=VALUE or METHOD.FIELD=VALUE"
+        )
+    return name.strip(), value.strip()

@@ -1,0 +1,127 @@
+"""``robench show``: one thing, with every number that will be used."""
+
+from collections.abc import Iterator
+
+import click
+
+from robench.cli.options import CONTEXT
+
+
+@click.command("show", context_settings=CONTEXT, short_help="One thing with all its settings.")
+@click.argument("kind", type=click.Choice(["method", "suite", "dataset", "model"]))
+@click.argument("name")
+def command(kind: str, name: str) -> int:
+    """Print a method's settings and presets, a suite's attacks and budgets, a dataset's recipe.
+
+    Every number is read from the object that will run.
+    """
+    pages = {"method": _method, "suite": _suite, "dataset": _dataset, "model": _model}
+    for line in pages[kind](name):
+        click.echo(line.rstrip())
+    return 0
+
+
+def _method(name: str) -> Iterator[str]:
+    import inspect
+
+    from robench import plugins, settings
+    from robench.training.method import presets
+
+    source, known = plugins.get("methods", name), presets(name)
+    base = known["*"]
+    yield source.summary()
+    yield ""
+    yield inspect.getdoc(type(base)) or ""
+    yield ""
+    yield f"best checkpoint chosen by: {base.select_on} accuracy on the validation part"
+    for stage in base.stages():
+        yield f"stage {stage.name}: {stage.share:.0%} of the epochs" + "".join(
+            f", recipe.{key}={settings.text(value)}" for key, value in stage.recipe.items()
+        )
+    yield ""
+    yield from _settings(base)
+    yield from _presets({key: preset for key, preset in known.items() if key != "*"}, base)
+    yield str(source.path())
+
+
+def _presets(known: dict[str, object], base: object) -> Iterator[str]:
+    from robench import settings
+
+    for dataset, preset in known.items():
+        changed = settings.differences(preset, base)
+        text = ", ".join(f"{path}={settings.text(new)}" for path, (new, _) in changed.items())
+        yield f"on {dataset}: {text or 'the same'}"
+    if known:
+        yield ""
+
+
+def _suite(name: str) -> Iterator[str]:
+    from dataclasses import is_dataclass
+
+    from robench import plugins, settings
+    from robench.adversary.suite import suite
+    from robench.reporting.words import VERDICTS
+
+    source, found = plugins.get("attacks", name), suite(name)
+    yield source.summary()
+    yield ""
+    yield f"verdict: {VERDICTS[found.verdict]}"
+    yield f"norms: {', '.join(found.norms)}"
+    if found.needs:
+        yield f"packages: {found.packages() or 'not installed: ' + str(found.needs)}"
+    yield "each attack sees the images that stand after those before it"
+    yield ""
+    for attack_name, attack in found.attacks.items():
+        values = settings.describe(attack) if is_dataclass(attack) else list[settings.Setting]()
+        text = ", ".join(f"{s.name}={settings.text(s.value)}" for s in values)
+        kind = type(attack).__name__ if values else getattr(attack, "__name__", repr(attack))
+        yield f"{attack_name:<16} {kind} {text}"
+    yield ""
+    yield str(source.path())
+
+
+def _dataset(name: str) -> Iterator[str]:
+    from robench.data.catalogue import facts
+    from robench.radius import show_eps
+    from robench.training.recipe import RECIPES
+
+    known = facts(name)
+    yield f"{name}: {known.summary}"
+    yield ""
+    yield f"images: {'x'.join(map(str, known.shape))}, {known.num_classes} classes"
+    yield "default radius: " + ", ".join(f"{n} {show_eps(eps)}" for n, eps in known.eps.items())
+    yield f"default model: {known.model}"
+    yield ""
+    yield "recipe (--set recipe.FIELD=VALUE):"
+    yield from _settings(RECIPES[name])
+
+
+def _model(name: str) -> Iterator[str]:
+    from robench import names
+    from robench.data.catalogue import DATASETS
+    from robench.errors import ConfigError
+    from robench.models.catalogue import MODELS, build, check
+    from robench.models.classifier import num_parameters
+
+    model = MODELS[names.known("model", name, MODELS)]
+    yield f"{name}: {model.summary}"
+    yield ""
+    for dataset, facts in DATASETS.items():
+        try:
+            check(name, dataset, facts)
+        except ConfigError:
+            continue
+        yield f"{dataset:<14} {num_parameters(build(name, facts, normalise=False)):>12,} parameters"
+
+
+def _settings(of: object) -> Iterator[str]:
+    """Name, value, range and help of every setting."""
+    from robench import settings
+
+    described = settings.describe(of)
+    width = max((len(s.name) for s in described), default=0)
+    for setting in described:
+        yield f"  {setting.name:<{width}}  {settings.text(setting.value)}  ({setting.kind})"
+        if setting.help:
+            yield f"  {'':<{width}}  {setting.help}"
+    yield ""

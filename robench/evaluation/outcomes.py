@@ -1,0 +1,65 @@
+"""The outcome of every image, packed: the evidence behind each number of a table."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from robench.errors import StoreError
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Which images stand after each attack and all before it."""
+
+    stands: Mapping[str, Mask]
+    """``natural`` first, then the suite's attacks in order; each (N,)."""
+    y: npt.NDArray[np.int64]
+    """Labels, (N,)."""
+    origin: npt.NDArray[np.int64]
+    """Positions in the official test files, (N,)."""
+
+    @property
+    def worst(self) -> Mask:
+        """Images that stand against every attack."""
+        return list(self.stands.values())[-1]
+
+
+def pack(outcomes: Outcomes) -> bytes:
+    """A compressed .npz file, one bit an image and attack."""
+    buffer = io.BytesIO()
+    packed = {f"stands.{name}": np.packbits(mask) for name, mask in outcomes.stands.items()}
+    np.savez_compressed(
+        buffer,
+        allow_pickle=False,
+        y=outcomes.y.astype(np.int32),
+        origin=outcomes.origin.astype(np.int32),
+        **packed,
+    )
+    return buffer.getvalue()
+
+
+def unpack(path: Path) -> Outcomes:
+    """Read what ``pack`` wrote.
+
+    Raises:
+        StoreError: the file is damaged or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            y, origin = file["y"].astype(np.int64), file["origin"].astype(np.int64)
+            stands = {
+                name.removeprefix("stands."): np.unpackbits(file[name], count=len(y)).astype(bool)
+                for name in file.files
+                if name.startswith("stands.")
+            }
+    except Exception as error:  # zip, numpy and zlib each have their own
+        raise StoreError(f"{path} cannot be read: {error}") from error
+    if "natural" not in stands or len(origin) != len(y):
+        raise StoreError(f"{path} holds no outcomes")
+    return Outcomes(stands, y, origin)

@@ -1,0 +1,120 @@
+"""Figures, each with the numbers behind it: PDF for papers, PNG for screens, CSV for both."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from robench.analysis.summary import Line, Summary
+from robench.reporting import words
+
+# Okabe and Ito's colours: told apart by colour-blind readers. Markers tell them apart in grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_STYLE = Path(__file__).with_name("paper.mplstyle")
+
+Look = dict[str, tuple[str, str]]
+"""Colour and marker of each label, the same in all figures of a report."""
+
+
+def looks(summaries: Sequence[Summary]) -> Look:
+    """Give every label that occurs a colour and a marker."""
+    labels = sorted({line.label for summary in summaries for line in summary.lines})
+    return {
+        label: (_COLOURS[i % len(_COLOURS)], _MARKERS[(i + i // len(_COLOURS)) % len(_MARKERS)])
+        for i, label in enumerate(labels)
+    }
+
+
+def tradeoff(summary: Summary, look: Look, folder: Path, name: str) -> Path:
+    """Natural against robust accuracy, a point a method with its intervals."""
+    with style.context(_STYLE):
+        figure, axes = _canvas(summary)
+        rows = []
+        for line in summary.lines:
+            natural, worst = line.natural, line.worst.get(summary.headline)
+            if worst is None:
+                continue
+            colour, marker = look[line.label]
+            axes.errorbar(
+                100 * natural.mean,
+                100 * worst.mean,
+                xerr=_bars(natural.mean, natural.low, natural.high),
+                yerr=_bars(worst.mean, worst.low, worst.high),
+                fmt=marker, color=colour, label=line.label, capsize=2, elinewidth=0.8,
+            )  # fmt: skip
+            rows.append(_row(line, summary.headline))
+        axes.set_xlabel("natural accuracy (%)")
+        axes.set_ylabel(f"robust accuracy (%), {_threat(summary, summary.headline)}")
+        return _save(figure, axes, pd.DataFrame(rows), folder / f"tradeoff-{name}")
+
+
+def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
+    """Robust accuracy against the radius, from natural accuracy at 0."""
+    with style.context(_STYLE):
+        figure, axes = _canvas(summary)
+        rows = []
+        for line in summary.lines:
+            colour, marker = look[line.label]
+            points = {"0": line.natural, **line.worst}
+            radii = sorted(points, key=Fraction)
+            at = [float(Fraction(eps)) for eps in radii]
+            axes.plot(at, [100 * points[e].mean for e in radii], marker, ls="-", ms=4,
+                      color=colour, label=line.label)  # fmt: skip
+            axes.fill_between(at, [100 * points[e].low for e in radii],
+                              [100 * points[e].high for e in radii],
+                              color=colour, alpha=0.15, lw=0)  # fmt: skip
+            rows += [_row(line, eps) for eps in radii]
+        trained = float(Fraction(str(summary.shared["train_eps"])))
+        axes.axvline(trained, color="0.4", ls=":", lw=1)
+        axes.annotate("trained here", (trained, 1), xycoords=("data", "axes fraction"),
+                      xytext=(-3, -3), textcoords="offset points", rotation=90, ha="right",
+                      va="top", color="0.4", fontsize=8)  # fmt: skip
+        axes.set_xlabel(f"eps ({summary.shared['norm']})")
+        axes.set_ylabel("robust accuracy (%)")
+        axes.set_ylim(bottom=0)
+        return _save(figure, axes, pd.DataFrame(rows), folder / f"curve-{name}")
+
+
+def _canvas(summary: Summary) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    suite, shared = words.VERDICTS[str(summary.shared["verdict"])], summary.shared
+    axes.set_title(f"{shared['dataset']}, {shared['model']}, {shared['checkpoint']} checkpoint\n"
+                   f"suite {shared['suite']}: {suite}; n={shared['n']}", fontsize=8)  # fmt: skip
+    return figure, axes
+
+
+def _threat(summary: Summary, eps: str) -> str:
+    return f"{summary.shared['norm']} {eps}"
+
+
+def _bars(mean: float, low: float, high: float) -> list[list[float]]:
+    return [[100 * max(mean - low, 0)], [100 * max(high - mean, 0)]]
+
+
+def _row(line: Line, eps: str) -> dict[str, object]:
+    found = line.worst.get(eps, line.natural)
+    return {
+        "method": line.label,
+        "seeds": len(line.seeds),
+        "natural": line.natural.mean,
+        "eps": eps,
+        "worst": found.mean,
+        "low": found.low,
+        "high": found.high,
+    }
+
+
+def _save(figure: Figure, axes: Axes, rows: pd.DataFrame, stem: Path) -> Path:
+    """Three files of one name; returns the PNG's path."""
+    axes.legend(loc="best")
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(stem.with_suffix(".csv"), index=False)
+    figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None})
+    figure.savefig(stem.with_suffix(".png"), dpi=200)
+    return stem.with_suffix(".png")

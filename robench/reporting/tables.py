@@ -1,0 +1,60 @@
+"""The same table on a terminal, in Markdown and as CSV."""
+
+import pandas as pd
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from robench.analysis.summary import Summary
+from robench.reporting import words
+
+
+def terminal(summary: Summary) -> Group:
+    """For a terminal of 80 columns and more."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for number, name in enumerate(words.header(summary)):
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    for row in words.cells(summary):
+        table.add_row(*(Text(cell) for cell in row))
+    below = words.caption(summary) + words.footnotes(summary)
+    return Group(Text(words.title(summary), style="bold"), table, Text("\n".join(below), "dim"))
+
+
+def markdown(summary: Summary) -> str:
+    """A GitHub table with its caption."""
+    header = words.header(summary)
+    rows = [header, ["---", *["---:"] * (len(header) - 1)], *words.cells(summary)]
+    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+    below = "\n".join(f"- {line}" for line in words.footnotes(summary))
+    parts = [
+        f"### {words.title(summary)}",
+        "\n".join(f"| {line} |" for line in lines),
+        " ".join(words.caption(summary)),
+        below,
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def tidy(summaries: list[Summary]) -> pd.DataFrame:
+    """What the tables show, unrounded: a row a line and radius."""
+    return pd.DataFrame(
+        {
+            **summary.shared,
+            "method": line.label,
+            "deviates": line.deviates,
+            "seeds": len(line.seeds),
+            "natural": line.natural.mean,
+            "natural_spread": line.natural.spread,
+            "eps": eps,
+            "worst": found.mean,
+            "worst_spread": found.spread,
+            "worst_low": found.low,
+            "worst_high": found.high,
+            "gap": line.gap if eps == summary.headline else None,
+            "flags": " ".join(line.flags),
+        }
+        for summary in summaries
+        for line in summary.lines
+        for eps, found in line.worst.items()
+    )

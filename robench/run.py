@@ -1,0 +1,95 @@
+"""Train what is missing, attack what is missing, gather the tables: read this file first.
+
+A cell is done when its record says so, and every file appears whole, so starting again is running
+again. One failed cell is a row with its reason; it stops no other, and no accuracy comes of it.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from robench.analysis import table
+from robench.errors import StoreError
+from robench.events import Started, Tell, Warned
+from robench.plan import Job, Plan
+from robench.settings import Plain
+from robench.store.cell import Evaluation
+from robench.store.files import locked
+from robench.store.records import CellFolder, cell_folder, read_record, share_outcome
+from robench.work import evaluate_cell, train_cell
+
+Rerun = Literal["missing", "failed", "always"]
+RERUNS: tuple[Rerun, ...] = get_args(Rerun)
+
+
+def run(plan: Plan, results: Path, rerun: Rerun, tell: Tell) -> bool:
+    """Run a plan in a results folder; whether everything it asks for is there and fine."""
+    todo = [left(job, cell_folder(results, job.cell), rerun) for job in plan.jobs]
+    trainings = sum(must_train for must_train, _ in todo)
+    tell(Started(len(plan.jobs), trainings, sum(len(missing) for _, missing in todo)))
+    fine, waiting = True, list(plan.jobs)
+    try:
+        for wait in (False, True):  # cells that another process works on come last
+            busy = []
+            for job in waiting:
+                folder = cell_folder(results, job.cell)
+                with locked(folder.lock, wait=wait) as mine:
+                    if mine:
+                        fine &= _run(job, plan, folder, rerun, tell)
+                    else:
+                        busy.append(job)
+            waiting = busy
+    finally:
+        for problem in table.write_tables(results):
+            tell(Warned(problem))
+    return fine
+
+
+def left(job: Job, folder: CellFolder, rerun: Rerun) -> tuple[bool, list[Evaluation]]:
+    """Whether a job's cell has to be trained, and which of its evaluations have to be run."""
+    record, everything = _trusted(folder.record), list(job.evaluations)
+    if rerun == "always" or record is None or record["status"] == "running":
+        return True, everything
+    if record["status"] != "ok":
+        return rerun == "failed", everything if rerun == "failed" else []
+    missing = [e for e in everything if not _done(folder, e, record, fine=rerun == "failed")]
+    return bool(missing) and not folder.has_weights(record), missing
+
+
+def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> bool:
+    """One job, while its cell's lock is held."""
+    data = plan.data[job.cell.dataset]
+    for path in (folder.record, *(folder.outcome(e) for e in job.evaluations)):
+        _trusted(path, tell)
+    must_train, missing = left(job, folder, rerun)
+    if must_train:
+        train_cell(job, data, folder, tell)
+    record = read_record(folder.record)
+    if record["status"] != "ok":
+        return False
+    for evaluation in missing:
+        best = replace(evaluation, checkpoint="best")
+        shared = best != evaluation and best in job.evaluations
+        if not (shared and share_outcome(folder, best, evaluation, record)):
+            evaluate_cell(job, evaluation, plan.suites[evaluation.suite], data, folder, tell)
+    return all(_done(folder, evaluation, record, fine=True) for evaluation in job.evaluations)
+
+
+def _done(folder: CellFolder, evaluation: Evaluation, cell: Plain, *, fine: bool) -> bool:
+    """Whether an evaluation of the cell's present weights is there, and (``fine``) did not fail."""
+    record = _trusted(folder.outcome(evaluation))
+    if record is None or record["weights"] != cell["checkpoints"][evaluation.checkpoint]["sha256"]:
+        return False
+    return record["status"] == "ok" or not fine
+
+
+def _trusted(path: Path, tell: Tell | None = None) -> Plain | None:
+    """A record, or none when it is not there or not to be trusted, which is said."""
+    if not path.exists():
+        return None
+    try:
+        return read_record(path)
+    except StoreError as error:
+        if tell is not None:
+            tell(Warned(f"{error}; redone"))
+        return None

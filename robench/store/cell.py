@@ -1,0 +1,112 @@
+"""What is run, and its key: the same key means the same numbers, on any machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Literal, get_args
+
+from robench import settings
+from robench.radius import Norm, show_eps
+from robench.settings import Plain
+from robench.store.files import digest
+from robench.training.recipe import Recipe
+
+PROTOCOL = 1
+"""Counts up when the same key would no longer give the same numbers; older cells are redone."""
+
+Kept = Literal["best", "last"]
+KEPT: tuple[Kept, ...] = get_args(Kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One training: a method with its settings, data, network, threat model and seed."""
+
+    method: str
+    plugin: str
+    """Digest of the method's file and of the neighbours it imports."""
+    settings: Plain
+    recipe: Recipe
+    dataset: str
+    data: str
+    """Digest of the data set's images and labels."""
+    train_limit: int | None
+    model: str
+    norm: Norm
+    eps: Fraction
+    seed: int
+    changes: Mapping[str, object] = field(default_factory=dict)
+    """Settings asked for beyond the preset: enough to make the method again. Not in the key."""
+    label: str = ""
+    """Method and changed settings, as in tables. Not in the key."""
+    deviates: str = ""
+    """Where its recipe departs from the shared one. Not in the key."""
+
+    @cached_property
+    def identity(self) -> Plain:
+        """Everything the key is made of, as plain values."""
+        return {
+            "protocol": PROTOCOL,
+            "method": self.method,
+            "plugin": self.plugin,
+            "settings": self.settings,
+            "recipe": settings.plain(self.recipe),
+            "dataset": self.dataset,
+            "data": self.data,
+            "train_limit": self.train_limit,
+            "model": self.model,
+            "norm": self.norm,
+            "eps": show_eps(self.eps),
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the identity."""
+        return digest(self.identity)
+
+    @property
+    def name(self) -> str:
+        """The cell's folder."""
+        return f"{self.method}-{self.dataset}-{self.model}-s{self.seed}-{self.key[:8]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One checkpoint of a cell under one suite at one radius."""
+
+    cell: str
+    """The cell's key."""
+    checkpoint: Kept
+    suite: str
+    plugin: str
+    """Digest of the suite's file and of the neighbours it imports."""
+    norm: Norm
+    eps: Fraction
+    test_limit: int | None
+
+    @cached_property
+    def identity(self) -> Plain:
+        """Everything the key is made of, as plain values."""
+        return {
+            "protocol": PROTOCOL,
+            "cell": self.cell,
+            "checkpoint": self.checkpoint,
+            "suite": self.suite,
+            "plugin": self.plugin,
+            "norm": self.norm,
+            "eps": show_eps(self.eps),
+            "test_limit": self.test_limit,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the identity."""
+        return digest(self.identity)
+
+    @property
+    def name(self) -> str:
+        """The evaluation's files, without their endings."""
+        eps = show_eps(self.eps).replace("/", "_")
+        return f"{self.checkpoint}-{self.suite}-{self.norm}-{eps}-{self.key[:8]}"

@@ -1,0 +1,36 @@
+"""A cell's train.csv: one row an epoch, whole after each."""
+
+import csv
+import io
+from dataclasses import asdict
+from pathlib import Path
+
+from robench.events import Epoch
+from robench.store.files import write
+
+
+class Curve:
+    """The rows so far, and the file that always holds them all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, list[dict[str, object]]()
+
+    def add(self, epoch: Epoch) -> None:
+        """Add an epoch's row; what the method logged comes in columns of its own at the end."""
+        row = asdict(epoch)
+        logged = row.pop("log")
+        del row["cell"], row["epochs"]
+        self.rows.append(row | logged)
+        columns = list(dict.fromkeys(column for row in self.rows for column in row))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write(self.path, text.getvalue().encode())
+
+    def costs(self) -> dict[str, int]:
+        """Passes of one image spent on training so far."""
+        return {
+            name: sum(int(str(row[name])) for row in self.rows)
+            for name in ("forwards", "backwards")
+        }

@@ -1,0 +1,133 @@
+"""The grid as typed: lists, ranges and brackets to the product of what they name."""
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from robench.errors import ConfigError
+from robench.radius import Norm
+from robench.store.cell import Kept
+
+MOST_SEEDS = 1000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method with some settings changed, as one entry of ``--methods`` names it."""
+
+    method: str
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A grid, parsed but not yet looked up: no file was read for it."""
+
+    methods: tuple[Choice, ...]
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    """Empty: each data set's own."""
+    suites: tuple[str, ...]
+    norm: Norm
+    eps: tuple[Fraction, ...]
+    """Radii attacked; empty: each data set's own."""
+    train_norm: Norm
+    train_eps: tuple[Fraction, ...]
+    """Radii trained at; empty: each data set's own."""
+    seeds: tuple[int, ...]
+    changes: Mapping[str, object]
+    """``recipe.FIELD`` or ``METHOD.FIELD`` to a value, for the whole grid."""
+    checkpoints: tuple[Kept, ...]
+    train_limit: int | None
+    test_limit: int | None
+    data_root: Path
+    download: bool
+
+
+def split(text: str) -> list[str]:
+    """Parts between the commas that stand outside all brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[(") - (character in "])")
+        if depth < 0:
+            break
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth != 0:
+        raise ConfigError(f"brackets do not match in {text!r}")
+    return [part.strip() for part in parts if part.strip()]
+
+
+def choices(text: str) -> list[Choice]:
+    """``trades[beta=1,3,attack.steps=5],madry``: every combination of the values in brackets."""
+    found: list[Choice] = []
+    for part in split(text):
+        name, bracket, inside = part.partition("[")
+        if bracket and not inside.endswith("]"):
+            raise ConfigError(f"{part!r} does not end with its bracket")
+        found += [
+            Choice(name, changes) for changes in _combinations(name, inside.removesuffix("]"))
+        ]
+    return found
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """``0-2,7`` to (0, 1, 2, 7); whole numbers from 0 up."""
+    found: list[int] = []
+    for part in split(text):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ConfigError(f"seeds {part!r} is no whole number or range; write 0, 0-2 or 0,3,7")
+        low, high = int(first), int(last or first)
+        if high < low or high - low >= MOST_SEEDS or high >= 2**32:
+            raise ConfigError(f"seeds {part!r} is empty, over {MOST_SEEDS} long or over 2^32")
+        found += range(low, high + 1)
+    if not found:
+        raise ConfigError("seeds is empty; write 0, 0-2 or 0,3,7")
+    return tuple(dict.fromkeys(found))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A grid file: option names to values, and a table ``set`` of settings by dotted name."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"config {path} is no TOML: {error}") from error
+    return content
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Nested tables to dotted names."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _combinations(name: str, inside: str) -> list[dict[str, str]]:
+    values: dict[str, list[str]] = {}
+    setting = ""
+    for part in split(inside):
+        before, equals, after = part.partition("=")
+        if equals:
+            setting = before.strip()
+            if setting in values:
+                raise ConfigError(f"{name}[...] names {setting!r} twice")
+            values[setting] = [after.strip()]
+        elif setting:
+            values[setting].append(part)
+        else:
+            raise ConfigError(f"{name}[{inside}] is not of the form {name}[setting=value,...]")
+    return [
+        dict(zip(values, combination, strict=True))
+        for combination in itertools.product(*values.values())
+    ]

@@ -1,0 +1,107 @@
+"""A cell's folder: what is in it, and whether it can be trusted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robench.errors import StoreError
+from robench.settings import Plain
+from robench.store.cell import PROTOCOL, Cell, Evaluation, Kept
+from robench.store.files import checksum, digest, read_json, write, write_json
+
+STATUSES = ("ok", "failed", "diverged", "running")
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """``results/.../cells/NAME``."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """What is known of the training; written last, so ``ok`` means that all is there."""
+        return self.path / "cell.json"
+
+    @property
+    def curve(self) -> Path:
+        """One row an epoch."""
+        return self.path / "train.csv"
+
+    @property
+    def lock(self) -> Path:
+        """Held while somebody works on the cell."""
+        return self.path / ".lock"
+
+    def weights(self, checkpoint: Kept) -> Path:
+        """Weights of a checkpoint; their SHA-256 stands in a file beside them."""
+        return self.path / f"{checkpoint}.safetensors"
+
+    def outcome(self, evaluation: Evaluation) -> Path:
+        """What is known of an evaluation; the outcome of every image is in the .npz beside it."""
+        return self.path / "eval" / f"{evaluation.name}.json"
+
+    def evaluations(self) -> list[Path]:
+        """Records of all evaluations."""
+        return sorted((self.path / "eval").glob("*.json"))
+
+    def has_weights(self, record: Plain) -> bool:
+        """Whether both checkpoints are there, as long as they were when they were written."""
+        kept = record.get("checkpoints", {})
+        return all(
+            self.weights(name).is_file() and self.weights(name).stat().st_size == facts["bytes"]
+            for name, facts in kept.items()
+        )
+
+
+def cell_folder(results: Path, cell: Cell) -> CellFolder:
+    """Where a cell lives below a results folder."""
+    return CellFolder(results / "cells" / cell.name)
+
+
+def cell_folders(results: Path) -> list[CellFolder]:
+    """All cells below a results folder."""
+    return [CellFolder(path) for path in sorted((results / "cells").glob("*/")) if path.is_dir()]
+
+
+def read_record(path: Path) -> Plain:
+    """A cell's or an evaluation's record.
+
+    Raises:
+        StoreError: torn, written under another protocol, or not what its name and key say.
+    """
+    record = read_json(path)
+    if record.get("protocol") != PROTOCOL:
+        was = record.get("protocol", "none")
+        raise StoreError(f"{path} was written under protocol {was}, not {PROTOCOL}; not used")
+    key, identity = record.get("key"), record.get("identity")
+    if record.get("status") not in STATUSES or digest(identity) != key:
+        raise StoreError(f"{path} is incomplete or was changed; not used")
+    named = path.parent.name if path.name == "cell.json" else path.stem
+    if not named.endswith(str(key)[:8]):
+        raise StoreError(f"{path} belongs to another key; not used")
+    return record
+
+
+def share_outcome(folder: CellFolder, best: Evaluation, last: Evaluation, cell: Plain) -> bool:
+    """Copy the best checkpoint's outcome to the last one's when both hold the same weights.
+
+    Attacks draw from streams that do not depend on the checkpoint, so running them again would give
+    the same outcome bit for bit.
+    """
+    kept = cell["checkpoints"]
+    if kept["best"]["sha256"] != kept["last"]["sha256"]:
+        return False
+    record = read_record(folder.outcome(best))
+    if record["status"] != "ok":
+        return False
+    here, there = folder.outcome(last), folder.outcome(best)
+    write(here.with_suffix(".npz"), there.with_suffix(".npz").read_bytes())
+    own = {"key": last.key, "identity": last.identity, "copied_from": best.name}
+    write_json(here, record | own)
+    return True
+
+
+def check_weights(path: Path, sha256: str) -> None:
+    """Raise when a weights file is not the one that was written."""
+    if not path.is_file() or checksum(path) != sha256:
+        raise StoreError(f"{path} is missing or damaged: its SHA-256 is not {sha256[:12]}...")

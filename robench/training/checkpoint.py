@@ -1,0 +1,53 @@
+"""Weights as files, and back to the module that is attacked."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from robench.errors import StoreError
+from robench.seeds import derive, seeded
+from robench.settings import Plain
+from robench.training.method import Method, Run
+from robench.training.train import Checkpoint
+
+
+def to_bytes(checkpoint: Checkpoint, about: Plain) -> bytes:
+    """A safetensors file: the tensors, and in its header what is needed to use them."""
+    tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
+    return safetensors.torch.save(tensors, {"robench": json.dumps(about, sort_keys=True)})
+
+
+def restore(
+    path: Path,
+    method: Method,
+    classifier: Callable[[], nn.Module],
+    run: Run,
+    seed: int,
+    device: torch.device,
+) -> nn.Module:
+    """The module to attack, in eval mode: built as in training, its weights and state loaded.
+
+    Raises:
+        StoreError: the file's tensors are not the ones that the module has.
+    """
+    try:
+        tensors = safetensors.torch.load_file(path, device=str(device))
+        with seeded(derive(seed, "init")):
+            model = method.build(classifier, run).to(device)
+        model.load_state_dict(_under("model.", tensors), strict=True)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise StoreError(f"{path} does not fit its cell: {error}") from error
+    run.state = _under("state.", tensors)
+    return method.deploy(model, run).eval()
+
+
+def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }

@@ -1,0 +1,180 @@
+"""One cell's training and one evaluation, from the plan to whole files with a status."""
+
+import hashlib
+import time
+import traceback
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from robench import device
+from robench.adversary.suite import Suite
+from robench.data.load import Data
+from robench.errors import Diverged
+from robench.evaluation.evaluate import evaluate
+from robench.evaluation.outcomes import Outcomes, pack
+from robench.events import Attacked, Epoch, Evaluating, Event, Finished, Tell, Training
+from robench.models.catalogue import build
+from robench.models.classifier import Classifier
+from robench.plan import Job
+from robench.radius import show_eps
+from robench.seeds import derive
+from robench.settings import Plain
+from robench.store.cell import KEPT, PROTOCOL, Cell, Evaluation
+from robench.store.curve import Curve
+from robench.store.files import write, write_json
+from robench.store.provenance import provenance
+from robench.store.records import CellFolder, check_weights, read_record
+from robench.threat import Threat
+from robench.training.checkpoint import restore, to_bytes
+from robench.training.train import Trained, new_run, rounds, train
+
+
+def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
+    """Train a cell and write its curve, its checkpoints and, last, its record."""
+    cell, clock = job.cell, time.perf_counter()
+    label = f"{cell.label} seed {cell.seed}"
+    record = _header(cell.key, cell.identity, data) | _about(job)
+    write_json(folder.record, record)
+    epochs = sum(rounds(stage, cell.recipe) for stage in job.method.stages())
+    tell(Training(cell.name, label, epochs))
+    curve = Curve(folder.curve)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Epoch):
+            curve.add(event)
+        tell(event)
+
+    threat, summary = Threat(cell.norm, float(cell.eps)), ""
+    try:
+        trained = train(
+            job.method, _maker(cell, data), data, cell.recipe, threat, cell.seed, listen, cell.name
+        )
+        record |= _save(trained, folder, record) | {"status": "ok"}
+        look = trained.best.validation
+        summary = (
+            f"best epoch {trained.best.epoch}: {look.natural:.1%} natural, {look.robust:.1%} PGD"
+        )
+    except Diverged as error:
+        record |= {"status": "diverged", "reason": str(error)}
+    except Exception as error:
+        record |= _failure(error)
+    record |= {"seconds": time.perf_counter() - clock, **curve.costs()}
+    write_json(folder.record, record)
+    said = record["reason"] or summary
+    tell(Finished(cell.name, label, record["status"], said, record["seconds"]))
+
+
+def evaluate_cell(
+    job: Job, evaluation: Evaluation, suite: Suite, data: Data, folder: CellFolder, tell: Tell
+) -> None:
+    """Attack one checkpoint and write the outcome of every image and, last, the record."""
+    cell, clock = job.cell, time.perf_counter()
+    at = f"{evaluation.norm} {show_eps(evaluation.eps)}"
+    label = f"{cell.label} seed {cell.seed} {evaluation.checkpoint} {evaluation.suite} {at}"
+    kept = read_record(folder.record)["checkpoints"][evaluation.checkpoint]
+    record = _header(evaluation.key, evaluation.identity, data) | {
+        "cell": cell.name,
+        "weights": kept["sha256"],
+        "epoch": kept["epoch"],
+        "verdict": suite.verdict,
+        "packages": suite.packages(),
+    }
+    tell(Evaluating(cell.name, label, len(data.test)))
+
+    def after(attack: str, stand: int, seen: int) -> None:
+        tell(Attacked(cell.name, attack, stand, seen, len(data.test)))
+
+    summary = ""
+    try:
+        path = folder.weights(evaluation.checkpoint)
+        check_weights(path, kept["sha256"])
+        place = data.test.y.device
+        threat = Threat(cell.norm, float(cell.eps))
+        run = new_run(data, threat, cell.recipe)
+        model = restore(path, job.method, _maker(cell, data), run, cell.seed, place)
+        threat = Threat(evaluation.norm, float(evaluation.eps))
+        seed = derive(cell.seed, evaluation.suite)
+        outcomes, costs = evaluate(model, suite, data.test, threat, seed, after)
+        packed = pack(outcomes)
+        write(folder.outcome(evaluation).with_suffix(".npz"), packed)
+        record |= _counts(outcomes) | {
+            "status": "ok",
+            "outcomes": hashlib.sha256(packed).hexdigest(),
+            "costs": {name: asdict(cost) for name, cost in costs.items()},
+        }
+        summary = (
+            f"natural {outcomes.stands['natural'].mean():.1%}, worst {outcomes.worst.mean():.1%}"
+        )
+    except Exception as error:
+        record |= _failure(error)
+    record["seconds"] = time.perf_counter() - clock
+    write_json(folder.outcome(evaluation), record)
+    said = record["reason"] or summary
+    tell(Finished(cell.name, label, record["status"], said, record["seconds"]))
+
+
+def _header(key: str, identity: Plain, data: Data) -> dict[str, Any]:
+    """How every record begins."""
+    return {
+        "protocol": PROTOCOL,
+        "key": key,
+        "identity": identity,
+        "status": "running",
+        "reason": "",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": provenance() | device.facts(data.train.y.device),
+    }
+
+
+def _about(job: Job) -> Plain:
+    """What tables and figures say of a cell, beyond its identity."""
+    cell = job.cell
+    return {
+        "label": cell.label,
+        "changes": dict(cell.changes),
+        "deviates": cell.deviates,
+        "select_on": job.method.select_on,
+    }
+
+
+def _save(trained: Trained, folder: CellFolder, record: Plain) -> Plain:
+    """Write both checkpoints, each with its SHA-256 beside it; what the record says of them."""
+    kept: dict[str, Plain] = {}
+    for name in KEPT:
+        checkpoint = trained.best if name == "best" else trained.last
+        path = folder.weights(name)
+        content = to_bytes(checkpoint, {"key": record["key"], "identity": record["identity"]})
+        sha256 = hashlib.sha256(content).hexdigest()
+        write(path, content)
+        write(path.with_suffix(".safetensors.sha256"), f"{sha256}  {path.name}\n".encode())
+        kept[name] = {
+            "epoch": checkpoint.epoch,
+            "validation": asdict(checkpoint.validation),
+            "sha256": sha256,
+            "bytes": len(content),
+        }
+    return {"checkpoints": kept, "troubles": [asdict(trouble) for trouble in trained.troubles]}
+
+
+def _counts(outcomes: Outcomes) -> Plain:
+    stands = {name: int(mask.sum()) for name, mask in outcomes.stands.items()}
+    return {"n": len(outcomes.y), "stands": stands, "order": list(stands)}
+
+
+def _failure(error: Exception) -> Plain:
+    trace = "".join(traceback.format_exception(error))
+    return {
+        "status": "failed",
+        "reason": f"{type(error).__name__}: {' '.join(str(error).split())}",
+        "traceback": trace,
+    }
+
+
+def _maker(cell: Cell, data: Data) -> Any:
+    """What methods build their module from: the cell's network with random weights."""
+
+    def classifier() -> Classifier:
+        return build(cell.model, data.facts, normalise=cell.recipe.normalise)
+
+    return classifier
