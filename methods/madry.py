@@ -19,7 +19,7 @@ class Madry(Adversarial):
 
 
 presets = {
-    "*": Madry(),
-    "mnist": Madry(attack=PGD(steps=40, step_size=0.01)),  # the paper's MNIST challenge
-    "cifar10": Madry(attack=PGD(steps=10, step_size=2 / 255)),  # Rice et al. 2020; the paper: 7
+    "*": Madry(),  # ours: a step that follows eps
+    "mnist": Madry(attack=PGD(steps=40, step_size=0.01)),  # the authors' MNIST challenge
+    "cifar10": Madry(attack=PGD(steps=10, step_size=2 / 255)),  # Rice et al. 2020; the authors: 7
 }

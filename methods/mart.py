@@ -32,8 +32,8 @@ class Mart(Adversarial):
 
 
 presets = {
-    "*": Mart(),
-    # The paper's MNIST attack; the authors' train_resnet.py for CIFAR-10 (there eps is 0.031).
+    "*": Mart(),  # ours
+    # MNIST: TRADES' attack, ours. CIFAR-10: the authors' train_resnet.py (there eps is 0.031).
     "mnist": Mart(attack=PGD(steps=40, step_size=0.01, start="gaussian")),
     "cifar10": Mart(attack=PGD(steps=10, step_size=0.007, start="gaussian")),
 }

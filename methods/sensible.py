@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from robench.adversary.losses import Loss, cross_entropy, kl
 from robench.adversary.pgd import PGD
 from robench.data.batches import Batch
+from robench.errors import ConfigError
 from robench.training.method import Adversarial, Run
 
 
@@ -32,6 +33,13 @@ class Sensible(Adversarial):
     """Weight of the cross-entropy of unperturbed images."""
     variant: Literal["at", "trades"] = "at"
     """What is attacked and lowered: the cross-entropy, or the KL to the natural prediction."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can learn nothing."""
+        if self.variant == "trades" and not self.natural_weight:
+            raise ConfigError(
+                "sensible: variant=trades needs natural_weight > 0; its KL term sees no label"
+            )
 
     def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
         if self.cut == 1 or self.attack.steps == 0:
@@ -63,8 +71,7 @@ class Sensible(Adversarial):
 
 
 presets = {
-    "*": Sensible(),
-    # The authors give no settings for MNIST: TRADES' attack with the CIFAR-10 cut; ours.
-    "mnist": Sensible(attack=PGD(steps=40, step_size=0.01)),
+    "*": Sensible(),  # ours: the authors' cut, a step that follows eps
+    "mnist": Sensible(attack=PGD(steps=40, step_size=0.01)),  # ours: TRADES' attack
     "cifar10": Sensible(attack=PGD(steps=10, step_size=1.5 / 255)),  # the authors' SENSE.py
 }

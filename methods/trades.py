@@ -33,7 +33,7 @@ class Trades(Adversarial):
 
 
 presets = {
-    "*": Trades(),
+    "*": Trades(),  # ours: the authors' beta, a step that follows eps
     # The authors' train_trades_mnist.py and train_trades_cifar10.py (there eps is 0.031).
     "mnist": Trades(beta=1.0, attack=PGD(steps=40, step_size=0.01, start="gaussian")),
     "cifar10": Trades(beta=6.0, attack=PGD(steps=10, step_size=0.007, start="gaussian")),

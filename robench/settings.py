@@ -52,14 +52,26 @@ def describe(settings: object) -> list[Setting]:
 
 
 def change(owner: str, settings: T, changes: Mapping[str, object]) -> T:
-    """A copy with some settings changed; values may be text from the command line.
+    """A copy with some settings changed, all at once; values may be text from the command line.
 
     Raises:
         ConfigError: no such setting, or a value outside its type or range.
     """
+    values: dict[str, object] = {}
+    nested: dict[str, dict[str, object]] = {}
     for path, value in changes.items():
-        settings = _change(owner, settings, path, path.split("."), value)
-    return settings
+        head, dot, rest = path.partition(".")
+        inner = _field(owner, settings, head, path)
+        if is_dataclass(inner) != bool(dot):
+            raise _unknown(owner, settings, path)
+        if dot:
+            nested.setdefault(head, {})[rest] = value
+        else:
+            hint = _hints(type(settings))[head]
+            values[head] = _convert(f"{owner}: {path}", value, hint)
+    for head, deeper in nested.items():
+        values[head] = change(f"{owner}: {head}", getattr(settings, head), deeper)
+    return replace(_dataclass(settings), **values) if values else settings
 
 
 def validate(owner: str, settings: object) -> None:
@@ -101,27 +113,19 @@ def _number(value: float) -> str:
     return str(ratio) if ratio.numerator / ratio.denominator == value else str(value)
 
 
-def _change(owner: str, settings: T, path: str, parts: list[str], value: object) -> T:
-    hints = _hints(type(settings))
-    have = [f.name for f in fields(_dataclass(settings))]
-    head, rest = parts[0], parts[1:]
-    if head not in have:
-        known = ", ".join(s.name for s in describe(settings)) or "none"
-        close = names.closest(head, have)
-        hint = f" (did you mean {close!r}?)" if close else ""
-        raise ConfigError(f"{owner} has no setting {path!r}{hint}; it has: {known}")
-    inner = getattr(settings, head)
-    nested = is_dataclass(inner) and not isinstance(inner, type)
-    if rest and nested:
-        new: object = _change(owner, inner, path, rest, value)
-    elif rest or (nested and not isinstance(value, type(inner))):
-        known = ", ".join(s.name for s in describe(settings) if s.name.startswith(head))
-        raise ConfigError(f"{owner} has no setting {path!r}; it has: {known}")
-    elif nested:
-        return settings
-    else:
-        new = _convert(f"{owner}: {path}", value, hints[head])
-    return replace(settings, **{head: new})  # type: ignore[type-var]
+def _field(owner: str, settings: object, name: str, path: str) -> object:
+    if name not in {f.name for f in fields(_dataclass(settings))}:
+        raise _unknown(owner, settings, path)
+    return getattr(settings, name)
+
+
+def _unknown(owner: str, settings: object, path: str) -> ConfigError:
+    known = [setting.name for setting in describe(settings)]
+    close = names.closest(path, known)
+    hint = f" (did you mean {close!r}?)" if close else ""
+    return ConfigError(
+        f"{owner} has no setting {path!r}{hint}; it has: {', '.join(known) or 'none'}"
+    )
 
 
 def _convert(what: str, value: object, hint: Any) -> object:

@@ -1,1 +1,120 @@
-"""t."""
+"""One thread, the tiny task, real data where it is, and commands run in an empty folder."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings as hypothesis_settings
+from torch import Tensor, nn
+
+from robench.check import tiny
+from robench.data.batches import Batch
+from robench.data.load import Data
+from robench.threat import Threat
+from robench.training.method import Run
+from robench.training.train import new_run
+
+torch.set_num_threads(1)  # tiny tensors: a second thread only waits
+hypothesis_settings.register_profile("robench", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("robench")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def robench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Run the command line in an empty folder, as ``robench("run", "-m", "madry")``."""
+    from robench.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Outcome:
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        printed = capsys.readouterr()
+        return Outcome(int(end.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def data() -> Data:
+    """The tiny task: four classes of 8x8 images."""
+    return tiny.data()
+
+
+@pytest.fixture
+def threat() -> Threat:
+    """The tiny task's Linf ball."""
+    return Threat("Linf", float(tiny.FACTS.eps["Linf"]))
+
+
+@pytest.fixture
+def run(data: Data, threat: Threat) -> Run:
+    """A training of the tiny task, half way through."""
+    new = new_run(data, threat, tiny.RECIPE)
+    new.progress = 0.5
+    return new
+
+
+@pytest.fixture
+def batch(data: Data) -> Batch:
+    """The first 64 training images."""
+    index = torch.arange(64)
+    return Batch(data.train.x(index), data.train.y[index], index)
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """A network with random images that it has half learnt: its probabilities are spread out."""
+
+    model: nn.Module
+    batch: Batch
+
+
+@pytest.fixture(scope="session")
+def unsure() -> Unsure:
+    """256 random 8x8 images, and a small network without batch normalisation."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        x, y = torch.rand(256, 3, 8, 8), torch.randint(0, 4, (256,))
+        model = nn.Sequential(
+            nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.ReLU(), nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 4),
+        )  # fmt: skip
+        optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+        for _ in range(45):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    return Unsure(model.eval().requires_grad_(False), Batch(x, y, torch.arange(256)))
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """A torchvision root with MNIST and CIFAR-10, or a reason to skip."""
+    root = os.environ.get("ROBENCH_DATA_ROOT")
+    if not root or not (Path(root) / "MNIST").is_dir():
+        pytest.skip("needs real data: set ROBENCH_DATA_ROOT to a torchvision root with MNIST")
+    return Path(root).absolute()
+
+
+def confidence(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Probability of the true class of each image."""
+    return model(x).softmax(1).gather(1, y[:, None]).squeeze(1)

@@ -13,7 +13,7 @@ from robench.data.augment import augment
 from robench.data.batches import batches
 from robench.data.load import Data
 from robench.errors import Diverged, PluginError
-from robench.events import Epoch, Tell
+from robench.events import Epoch, Tell, Warned
 from robench.models.passes import Passes, counted
 from robench.seeds import derive, seeded
 from robench.threat import Threat
@@ -94,7 +94,11 @@ def train(
                     trained, before = Trained(last, last, trained.troubles if trained else []), []
                 trained.last = last
                 trained.best = max(trained.best, last, key=lambda c: _merit(method, c))
-                trained.troubles += troubles(done.number, look, before)
+                found = troubles(done.number, look, before)
+                for trouble in found:
+                    if not any(trouble.flag == t.flag for t in trained.troubles):
+                        tell(Warned(f"{cell}: epoch {trouble.epoch}: {trouble.detail}"))
+                trained.troubles += found
                 before.append(look)
                 stage = done.stage
             tell(_told(cell, done, look, run))
