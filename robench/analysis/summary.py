@@ -1,7 +1,7 @@
 """From tidy rows to what a table shows: one line a method, nothing unlike put together.
 
-Lines stand in one table only when they share data set, network, training ball, limits, suite, norm
-and checkpoint. Seeds are the only thing averaged; no mean over attacks exists.
+Lines stand in one table only when they share data set, network, training ball, limits, suite and
+norm. Seeds are the only thing averaged; no mean over attacks exists.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from robench.analysis.table import WORST
 
 SHARED = (
     "dataset", "model", "train_norm", "train_eps", "train_limit", "suite", "verdict", "norm",
-    "test_limit", "n", "checkpoint",
+    "test_limit", "n",
 )  # fmt: skip
 """What the lines of one table have in common."""
 
@@ -36,7 +36,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Line:
-    """One method with its settings, over all its seeds."""
+    """One method with its settings, over all its seeds, at the table's checkpoint."""
 
     label: str
     deviates: str
@@ -46,10 +46,11 @@ class Line:
     """What stands after each attack and those before it, at the headline radius."""
     worst: dict[str, Estimate]
     """What stands against all attacks, by radius."""
+    last: Estimate | None
+    """The same for the last checkpoint at the headline radius, when the table is of the best."""
     gap: float
-    """Weakest single attack minus worst case at the headline radius, mean over seeds."""
+    """First attack minus worst case at the headline radius, mean over seeds."""
     flags: tuple[str, ...]
-    epochs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Summary:
     """A table: what its lines share, the lines, and what failed."""
 
     shared: dict[str, object]
+    checkpoint: str
+    """``best`` where it was attacked, else ``last``."""
     radii: tuple[str, ...]
     """Attacked, ascending."""
     headline: str
@@ -82,48 +85,56 @@ class Summary:
 
 
 def summaries(results: pd.DataFrame) -> list[Summary]:
-    """Every table that a results.csv holds, the best checkpoint's before the last one's."""
+    """Every table that a results.csv holds."""
     if results.empty:
         return []
     rows = results.assign(label=_labels(results))
     fine = rows[rows["status"] == "ok"]
     groups = fine.groupby(list(SHARED), dropna=False, sort=True)
     found = [_summary(dict(zip(SHARED, key, strict=True)), group, rows) for key, group in groups]
-    if not found:
-        found = [_only_failures(rows)]
-    return found
+    return found or [_only_failures(rows)]
 
 
 def _summary(shared: dict[str, object], group: pd.DataFrame, rows: pd.DataFrame) -> Summary:
     radii = tuple(sorted(group["eps"].unique(), key=Fraction))
     headline = str(shared["train_eps"]) if shared["train_eps"] in radii else radii[-1]
     attacks = tuple(a for a in group["attack"].unique() if a != WORST)
-    lines = [_line(str(label), part, headline) for label, part in group.groupby("label", sort=True)]
+    checkpoint = "best" if (group["checkpoint"] == "best").any() else "last"
+    lines, failures = [], list(_failures(shared, rows))
+    for label, part in group.groupby("label"):
+        if (part["checkpoint"] == checkpoint).any():
+            lines.append(_line(str(label), part, checkpoint, headline))
+        else:
+            reason = f"its {checkpoint} checkpoint was not attacked"
+            failures.append(Failure(str(label), int(part["seed"].min()), "missing", reason))
     lines.sort(key=lambda line: -line.worst[headline].mean if headline in line.worst else 1)
-    return Summary(shared, radii, headline, attacks, tuple(lines), _failures(shared, rows))
+    return Summary(shared, checkpoint, radii, headline, attacks, tuple(lines), tuple(failures))
 
 
 def _only_failures(rows: pd.DataFrame) -> Summary:
     shared = {name: rows.iloc[0][name] for name in SHARED}
-    return Summary(shared, (), "", (), (), tuple(_failed(rows)))
+    return Summary(shared, "", (), "", (), (), tuple(_failed(rows)))
 
 
-def _line(label: str, rows: pd.DataFrame, headline: str) -> Line:
-    worst = rows[rows["attack"] == WORST]
-    here = rows[(rows["eps"] == headline) & (rows["attack"] != WORST)]
-    final = worst[worst["eps"] == headline]
-    first = here.groupby("seed")["n_stands"].first() / here.groupby("seed")["n"].first()
-    last = final.set_index("seed")["robust_accuracy"]
+def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Line:
+    rows = every[every["checkpoint"] == checkpoint]
+    worst, here = rows[rows["attack"] == WORST], rows[rows["eps"] == headline]
+    single = here[here["attack"] != WORST]
+    first = single.groupby("seed")["robust_accuracy"].first()
+    last = every[
+        (every["checkpoint"] == "last") & (every["attack"] == WORST) & (every["eps"] == headline)
+    ]
+    flags = {flag for text in worst["flags"].dropna() for flag in str(text).split()}
     return Line(
         label=label,
-        deviates=str(rows["deviates"].iloc[0]) if rows["deviates"].notna().any() else "",
+        deviates=str(every["deviates"].iloc[0]) if every["deviates"].notna().all() else "",
         seeds=tuple(sorted(rows["seed"].unique())),
         natural=_natural(worst.drop_duplicates("seed")),
-        attacks={str(name): _estimate(part) for name, part in here.groupby("attack", sort=False)},
+        attacks={str(name): _estimate(part) for name, part in single.groupby("attack")},
         worst={str(eps): _estimate(part) for eps, part in worst.groupby("eps")},
-        gap=float((first - last).mean()),
-        flags=tuple(sorted({f for flags in worst["flags"].dropna() for f in str(flags).split()})),
-        epochs=tuple(sorted(worst["epoch"].astype(int).unique())),
+        last=_estimate(last) if checkpoint == "best" and len(last) else None,
+        gap=float((first - here.groupby("seed")["robust_accuracy"].last()).mean()),
+        flags=tuple(sorted(flags)),
     )
 
 
@@ -142,7 +153,7 @@ def _natural(rows: pd.DataFrame) -> Estimate:
     return Estimate(shares.mean(), float(shares.std(ddof=1)), shares.min(), shares.max())
 
 
-def _failures(shared: dict[str, object], rows: pd.DataFrame) -> tuple[Failure, ...]:
+def _failures(shared: dict[str, object], rows: pd.DataFrame) -> Iterator[Failure]:
     """What belongs to this table and failed: cells of its training, evaluations of its kind."""
     mine = rows[rows["status"] != "ok"]
     for name in SHARED:
@@ -151,7 +162,7 @@ def _failures(shared: dict[str, object], rows: pd.DataFrame) -> tuple[Failure, .
         none = shared[name] != shared[name]  # NaN: no limit
         same = mine[name].isna() if none else mine[name] == shared[name]
         mine = mine[same if name in _TRAINING else same | mine[name].isna()]
-    return tuple(_failed(mine))
+    return _failed(mine)
 
 
 def _failed(rows: pd.DataFrame) -> Iterator[Failure]:

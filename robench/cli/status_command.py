@@ -15,12 +15,12 @@ def command(results: Path) -> int:
 
     Leaves with 1 when something failed.
     """
-    from robench.errors import StoreError
+    from robench.errors import ConfigError, StoreError
     from robench.store.records import cell_folders, read_record
 
     folders = cell_folders(results)
     if not folders:
-        raise StoreError(f"{results} holds no cells; robench run --results fills a folder")
+        raise ConfigError(f"{results} holds no cells; robench run --results fills a folder")
     trainings: Counter[str] = Counter()
     evaluations: Counter[str] = Counter()
     troubles: list[str] = []

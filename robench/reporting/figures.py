@@ -74,6 +74,8 @@ def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
         axes.annotate("trained here", (trained, 1), xycoords=("data", "axes fraction"),
                       xytext=(-3, -3), textcoords="offset points", rotation=90, ha="right",
                       va="top", color="0.4", fontsize=8)  # fmt: skip
+        radii = ["0", *(eps for eps in summary.radii if eps != "0")]
+        axes.set_xticks([float(Fraction(eps)) for eps in radii], radii)
         axes.set_xlabel(f"eps ({summary.shared['norm']})")
         axes.set_ylabel("robust accuracy (%)")
         axes.set_ylim(bottom=0)
@@ -81,10 +83,10 @@ def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
 
 
 def _canvas(summary: Summary) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    figure = Figure(figsize=(5.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
     suite, shared = words.VERDICTS[str(summary.shared["verdict"])], summary.shared
-    axes.set_title(f"{shared['dataset']}, {shared['model']}, {shared['checkpoint']} checkpoint\n"
+    axes.set_title(f"{shared['dataset']}, {shared['model']}, {summary.checkpoint} checkpoint\n"
                    f"suite {shared['suite']}: {suite}; n={shared['n']}", fontsize=8)  # fmt: skip
     return figure, axes
 
@@ -112,7 +114,7 @@ def _row(line: Line, eps: str) -> dict[str, object]:
 
 def _save(figure: Figure, axes: Axes, rows: pd.DataFrame, stem: Path) -> Path:
     """Three files of one name; returns the PNG's path."""
-    axes.legend(loc="best")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     stem.parent.mkdir(parents=True, exist_ok=True)
     rows.to_csv(stem.with_suffix(".csv"), index=False)
     figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None})

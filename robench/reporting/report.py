@@ -5,7 +5,7 @@ from pathlib import Path
 from robench import __version__
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import read
-from robench.errors import StoreError
+from robench.errors import ConfigError
 from robench.reporting import figures, tables
 from robench.store.files import write
 
@@ -16,11 +16,11 @@ def report(results: Path) -> tuple[Path, list[Summary], list[str]]:
     Returns the page, what it shows, and which files could not be trusted.
 
     Raises:
-        StoreError: the folder has no cells.
+        ConfigError: the folder has no cells.
     """
     frames, problems = read(results)
     if frames["results"].empty:
-        raise StoreError(
+        raise ConfigError(
             f"{results} holds no results{': ' + problems[0] if problems else ''}; "
             "robench run --results fills a folder"
         )
@@ -49,6 +49,5 @@ def report(results: Path) -> tuple[Path, list[Summary], list[str]]:
 def _slug(summary: Summary) -> str:
     shared = summary.shared
     return "-".join(
-        str(shared[name]).replace("/", "_")
-        for name in ("dataset", "model", "suite", "norm", "checkpoint")
+        str(shared[name]).replace("/", "_") for name in ("dataset", "model", "suite", "norm")
     )

@@ -12,7 +12,7 @@ from robench.reporting import words
 
 def terminal(summary: Summary) -> Group:
     """For a terminal of 80 columns and more."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     for number, name in enumerate(words.header(summary)):
         table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
     for row in words.cells(summary):
@@ -41,6 +41,7 @@ def tidy(summaries: list[Summary]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **summary.shared,
+            "checkpoint": summary.checkpoint,
             "method": line.label,
             "deviates": line.deviates,
             "seeds": len(line.seeds),
@@ -51,6 +52,7 @@ def tidy(summaries: list[Summary]) -> pd.DataFrame:
             "worst_spread": found.spread,
             "worst_low": found.low,
             "worst_high": found.high,
+            "last": line.last.mean if line.last and eps == summary.headline else None,
             "gap": line.gap if eps == summary.headline else None,
             "flags": " ".join(line.flags),
         }

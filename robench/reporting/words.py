@@ -1,8 +1,8 @@
 """Numbers and captions as a person reads them."""
 
-import pandas as pd
+import math
 
-from robench.analysis.summary import Estimate, Summary
+from robench.analysis.summary import Estimate, Line, Summary
 
 VERDICTS = {
     "full": "AutoAttack's four attacks",
@@ -15,23 +15,25 @@ def percent(value: float, n: int) -> str:
     return f"{100 * value:.{2 if n >= 2000 else 1}f}"
 
 
-def estimate(found: Estimate | None, n: int) -> str:
-    """``63.3 ± 0.5`` over seeds, or ``63.3 (58.2-68.1)`` with the interval of a single one."""
+def estimate(found: Estimate | None, n: int, *, interval: bool = False) -> str:
+    """``63.3``, ``63.3 ± 0.5`` over seeds, or ``63.3 (58.2-68.1)`` with a single one's interval."""
     if found is None:
         return "-"
     if found.spread is not None:
         return f"{percent(found.mean, n)} ± {percent(found.spread, n)}"
-    return f"{percent(found.mean, n)} ({percent(found.low, n)}-{percent(found.high, n)})"
+    bounds = f" ({percent(found.low, n)}-{percent(found.high, n)})" if interval else ""
+    return percent(found.mean, n) + bounds
 
 
 def title(summary: Summary) -> str:
     """What a table is about, in a line."""
     shared = summary.shared
-    threat = f"{shared['train_norm']} {shared['train_eps']}"
-    parts = [f"{shared['dataset']}, {shared['model']}, trained at {threat}"]
-    if isinstance(shared["checkpoint"], str):
-        parts.append(f"{shared['checkpoint']} checkpoint, suite {shared['suite']}")
-    return "; ".join(parts)
+    place = f"{shared['dataset']}, {shared['model']}"
+    trained = f"trained at {shared['train_norm']} {shared['train_eps']}"
+    if not summary.lines:
+        return f"{place}, {trained}"
+    attacked = f"attacked at {shared['norm']} {', '.join(summary.radii)} by {shared['suite']}"
+    return f"{place}, {trained}, {attacked}"
 
 
 def caption(summary: Summary) -> list[str]:
@@ -39,63 +41,49 @@ def caption(summary: Summary) -> list[str]:
     shared = summary.shared
     if not summary.lines:
         return ["Nothing was evaluated."]
-    suite = f"{shared['suite']} ({', '.join(summary.attacks)}; {VERDICTS[str(shared['verdict'])]})"
     chosen = {
-        "best": "best: the epoch with the highest accuracy on held-out validation images",
-        "last": "last: the weights at the end of training",
-    }[str(shared["checkpoint"])]
+        "best": "Best checkpoint by accuracy on held-out validation images; last: end of training.",
+        "last": "Last checkpoint: the weights at the end of training.",
+    }
+    verdict = VERDICTS[str(shared["verdict"])]
     found = [
-        f"Per cent of {shared['n']} test images. Attack suite: {suite}, {shared['norm']}.",
-        "worst: still right after every attack, image by image; "
-        "gap: the first attack's figure minus worst.",
-        f"Checkpoint {chosen}.",
-        "In brackets: 95 % Wilson interval."
-        if summary.seeds == 1
-        else f"± is the standard deviation over up to {summary.seeds} seeds.",
+        f"Per cent of {shared['n']} test images"
+        + (", 95 % Wilson interval." if summary.seeds == 1 else _over_seeds(summary)),
+        f"Suite {shared['suite']} ({', '.join(summary.attacks)}): {verdict}.",
+        f"worst: right after every attack, image by image; gap: {summary.attacks[0]} minus worst."
+        if summary.attacks
+        else "",
+        chosen[summary.checkpoint],
     ]
     limits = [
-        f"{shared[name]} {kind} images"
-        for name, kind in (("train_limit", "training"), ("test_limit", "test"))
-        if not pd.isna(shared[name])  # type: ignore[call-overload]
+        f"{int(str(limit).partition('.')[0]):,} {kind} images"
+        for limit, kind in (
+            (shared["train_limit"], "training"),
+            (shared["test_limit"], "test"),
+        )
+        if isinstance(limit, int | float) and not math.isnan(limit)
     ]
     if limits:
         found.append(f"For testing only: limited to {' and '.join(limits)}.")
     if any(line.deviates for line in summary.lines):
         found.append("† departs from the shared recipe: see below.")
-    return found
+    return [line for line in found if line]
 
 
 def header(summary: Summary) -> list[str]:
-    """Columns of a table."""
-    attacks = [f"{name} {summary.headline}" for name in summary.attacks]
-    return [
-        "method",
-        "natural",
-        *attacks,
-        *(f"worst {eps}" for eps in summary.radii),
-        "gap",
-        "flags",
-    ]
+    """Columns of a table; the last attack's figure is the worst case, so it has no column."""
+    several = len(summary.radii) > 1
+    single = [name + f" {summary.headline}" * several for name in summary.attacks[:-1]]
+    worst = [f"worst {eps}" if several else "worst" for eps in summary.radii]
+    return ["method", "natural", *single, *worst, *_optional(summary)]
 
 
 def cells(summary: Summary) -> list[list[str]]:
     """Rows of a table; a failed cell is a row that says so."""
     n = int(str(summary.shared["n"])) if summary.lines else 0
-    rows = []
-    for line in summary.lines:
-        short = len(line.seeds) < summary.seeds
-        label = line.label + " †" * bool(line.deviates) + f" (n={len(line.seeds)})" * short
-        rows.append([
-            label,
-            estimate(line.natural, n),
-            *(estimate(line.attacks.get(name), n) for name in summary.attacks),
-            *(estimate(line.worst.get(eps), n) for eps in summary.radii),
-            percent(line.gap, n) if line.gap == line.gap else "-",
-            " ".join(line.flags),
-        ])  # fmt: skip
     empty = [""] * (len(header(summary)) - 2)
-    rows += [[f"{f.label} seed {f.seed}", f.status, *empty] for f in summary.failures]
-    return rows
+    rows = [_row(summary, line, n) for line in summary.lines]
+    return rows + [[f"{f.label} seed {f.seed}", f.status, *empty] for f in summary.failures]
 
 
 def footnotes(summary: Summary) -> list[str]:
@@ -103,3 +91,37 @@ def footnotes(summary: Summary) -> list[str]:
     deviations = [f"† {line.label}: {line.deviates}" for line in summary.lines if line.deviates]
     failures = [f"{f.label} seed {f.seed} {f.status}: {f.reason}" for f in summary.failures]
     return deviations + failures
+
+
+def _row(summary: Summary, line: Line, n: int) -> list[str]:
+    short = len(line.seeds) < summary.seeds
+    label = line.label + " †" * bool(line.deviates) + f" (n={len(line.seeds)})" * short
+    values = {
+        "gap": "-" if math.isnan(line.gap) else percent(line.gap, n),
+        "last": estimate(line.last, n),
+        "flags": " ".join(line.flags),
+    }
+    return [
+        label,
+        estimate(line.natural, n, interval=True),
+        *(estimate(line.attacks.get(name), n) for name in summary.attacks[:-1]),
+        *(
+            estimate(line.worst.get(eps), n, interval=eps == summary.headline)
+            for eps in summary.radii
+        ),
+        *(values[name] for name in _optional(summary)),
+    ]
+
+
+def _optional(summary: Summary) -> list[str]:
+    """Columns that are there only when they say something."""
+    lines = summary.lines
+    return [
+        *(["gap"] if len(summary.attacks) > 1 else []),
+        *(["last"] if any(line.last is not None for line in lines) else []),
+        *(["flags"] if any(line.flags for line in lines) else []),
+    ]
+
+
+def _over_seeds(summary: Summary) -> str:
+    return f"; ± is the standard deviation over up to {summary.seeds} seeds."
