@@ -11,6 +11,7 @@ import math
 import re
 import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -23,7 +24,7 @@ from robench.errors import ConfigError
 T = TypeVar("T")
 Plain = dict[str, Any]
 
-_FRACTION = re.compile(r"(\d+(?:\.\d*)?)/([1-9]\d*)")
+_FRACTION = re.compile(r"\s*(\d+(?:\.\d*)?)/([1-9]\d*)\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,14 @@ def text(value: object) -> str:
 
 
 def _number(value: float) -> str:
-    """The shortest of 0.5, 1.5/255 and 1/30 that is exact."""
+    """The first of 0.5, 8/255 (or 1.5/255) and 1/30 that is exact."""
     if float(short := f"{value:g}") == value:
         return short
-    if float(levels := f"{255 * value:g}") / 255 == value:
-        return f"{levels}/255"
+    levels = float(f"{255 * value:g}")
+    if levels / 255 == value and (
+        levels == int(levels) <= 64 or 2 * levels == int(2 * levels) < 16
+    ):
+        return f"{levels:g}/255"
     ratio = Fraction(value).limit_denominator(1000)
     return str(ratio) if ratio.numerator / ratio.denominator == value else str(value)
 
@@ -144,13 +148,17 @@ def _convert(what: str, value: object, hint: Any) -> object:
 
 
 def _from_text(value: str, hint: Any) -> object:
-    """Text as typed, with the two spellings added that msgspec does not know: tuples and a/b."""
+    """Text as typed to what msgspec takes: lists, none, and numbers as ``.5`` or ``8/255``."""
     if _accepts(hint, tuple):
-        return [part.strip() for part in value.strip("()[]").split(",") if part.strip()]
+        item = get_args(hint)[0]
+        return [_from_text(part, item) for part in value.strip("()[]").split(",") if part.strip()]
     if value.lower() == "none" and _accepts(hint, type(None)):
         return None
-    if _accepts(hint, float) and (match := _FRACTION.fullmatch(value)):
-        return float(match[1]) / int(match[2])
+    if _accepts(hint, float):
+        if match := _FRACTION.fullmatch(value):
+            return float(match[1]) / int(match[2])
+        with suppress(ValueError):
+            return float(value)
     return value
 
 

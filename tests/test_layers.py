@@ -1,0 +1,81 @@
+"""Imports go one way, and the rooms that need no torch have none."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import robench
+
+ROOT = Path(robench.__file__).parent
+
+ROOMS = [
+    "errors", "names", "radius", "versions", "settings", "plugins", "events", "seeds", "device",
+    "threat", "data", "models", "adversary", "training", "store", "evaluation", "plan", "analysis",
+    "reporting", "check", "work", "run", "templates", "cli",
+]  # fmt: skip
+"""In the order in which data flows: a room may use those above it, never those below."""
+
+LIGHT = [
+    "robench", "robench.errors", "robench.names", "robench.radius", "robench.versions",
+    "robench.settings", "robench.plugins", "robench.events", "robench.data.catalogue",
+    "robench.models.catalogue", "robench.training.recipe", "robench.store.cell",
+    "robench.store.grid", "robench.store.records", "robench.store.provenance",
+    "robench.analysis.summary", "robench.analysis.table", "robench.reporting.report",
+    "robench.cli.main", "robench.cli.list_command", "robench.cli.status_command",
+    "robench.cli.report_command",
+]  # fmt: skip
+
+
+def used_by(file: Path) -> set[str]:
+    """Rooms that a file imports, at its first level or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "robench":
+            parts = str(node.module).split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found - {"__version__"}
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_point_upwards_in_the_list(file: Path) -> None:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    if parts[0] in ("__init__", "methods", "attacks"):  # plugins copied in by an installation
+        return
+    room = ROOMS.index(parts[0])
+    below = used_by(file) - set(ROOMS[: room + 1])
+    assert not below, f"{file.name} uses {below}"
+
+
+def test_every_room_is_in_the_list() -> None:
+    there = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
+    rooms = there - {"__init__", "__pycache__", "methods", "attacks", "py", "py.typed"}
+    assert rooms == set(ROOMS)
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules_import_no_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_core_names_no_plugin() -> None:
+    names = {
+        file.stem for kind in ("methods", "attacks") for file in (ROOT.parent / kind).glob("*.py")
+    }
+    excused = {"autoattack", "torchattacks"}  # packages, too
+    for file in FILES:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        strings = {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        named = strings & (names - excused)
+        allowed = {"natural", "quick"} if "natural" in named or "quick" in named else set()
+        assert not named - allowed, f"{file.name} names {named}"

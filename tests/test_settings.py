@@ -1,0 +1,138 @@
+"""Settings of dataclasses: described, changed, refused, compared."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta
+
+from robench import settings
+from robench.errors import ConfigError
+from robench.training.recipe import RECIPES, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    """Nested."""
+
+    steps: Annotated[int, Meta(ge=0)] = 10
+    """How many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    """Of every kind."""
+
+    inner: Inner = field(default_factory=Inner)
+    beta: Annotated[float, Meta(ge=0, lt=9)] = 6.0
+    """Weight,
+    on two lines."""
+    size: Annotated[float, Meta(gt=0)] | None = None
+    kind: Literal["a", "b"] = "a"
+    fast: bool = False
+    marks: tuple[Annotated[float, Meta(gt=0, lt=1)], ...] = (0.5,)
+
+
+def changed(**changes: object) -> Outer:
+    return settings.change("outer", Outer(), {k.replace("__", "."): v for k, v in changes.items()})
+
+
+def test_text_becomes_what_the_field_is() -> None:
+    new = changed(inner__steps="3", beta="1.5", size="2/255", kind="b", fast="true", marks="0.1,.2")
+    assert new == Outer(
+        inner=Inner(steps=3), beta=1.5, size=2 / 255, kind="b", fast=True, marks=(0.1, 0.2)
+    )
+    assert changed(size="none").size is None
+    assert changed(marks="(0.25)").marks == (0.25,)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"betta": 1},
+            r"outer has no setting 'betta' \(did you mean 'beta'\?\); it has: inner",
+        ),
+        ({"beta": "-1"}, "outer: beta cannot be -1; it is a number >= 0 and < 9"),
+        ({"beta": "9"}, "a number >= 0 and < 9"),
+        ({"beta": "nan"}, "beta cannot be nan"),
+        ({"beta": "x"}, "beta cannot be x"),
+        ({"size": "0"}, "a number > 0 or none"),
+        ({"kind": "c"}, "kind cannot be c; it is a or b"),
+        ({"fast": "maybe"}, "true or false"),
+        ({"marks": "0.5,2"}, "a list, each a number > 0 and < 1"),
+        ({"inner": "3"}, "has no setting 'inner'"),
+        ({"inner.stps": "3"}, "outer: inner has no setting 'stps' .did you mean 'steps'"),
+        ({"beta.x": "3"}, "has no setting 'beta.x'"),
+        ({"inner.steps": "2.5"}, "a whole number >= 0"),
+    ],
+)
+def test_errors_name_the_setting_and_what_it_may_be(
+    change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings.change("outer", Outer(), change)
+
+
+def test_changes_are_made_at_once() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Paired:
+        low: int = 0
+        high: int = 1
+
+        def __post_init__(self) -> None:
+            assert self.low < self.high
+
+    assert settings.change("paired", Paired(), {"low": 5, "high": 6}) == Paired(low=5, high=6)
+
+
+def test_descriptions_carry_ranges_and_help() -> None:
+    described = {s.name: s for s in settings.describe(Outer())}
+    assert described["inner.steps"].help == "How many."
+    assert described["beta"].help == "Weight, on two lines."
+    assert described["beta"].kind == "a number >= 0 and < 9"
+    assert described["kind"].kind == "a or b"
+
+
+def test_a_value_out_of_range_in_a_preset_is_found() -> None:
+    with pytest.raises(ConfigError, match="beta cannot be -3"):
+        settings.validate("preset", Outer(beta=-3))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_in_range(name: str) -> None:
+    settings.validate(name, RECIPES[name])
+
+
+def test_differences_and_plain_values() -> None:
+    new = changed(inner__steps="3", beta="1.5")
+    assert settings.differences(new, Outer()) == {"inner.steps": (3, 10), "beta": (1.5, 6.0)}
+    assert settings.plain(new)["inner"] == {"is": "Inner", "steps": 3}
+    assert settings.differences(Outer(), Outer()) == {}
+
+
+@given(
+    st.builds(
+        Recipe,
+        epochs=st.integers(1, 500),
+        lr=st.floats(1e-6, 10),
+        milestones=st.lists(st.floats(0.001, 0.999), max_size=4).map(tuple),
+        ema=st.none() | st.floats(0.01, 0.999),
+        nesterov=st.booleans(),
+        craft=st.sampled_from(["eval", "train"]),
+    )
+)
+def test_what_is_written_as_text_is_read_back(recipe: Recipe) -> None:
+    texts = {s.name: settings.text(s.value) for s in settings.describe(recipe)}
+    assert settings.change("recipe", Recipe(), texts) == recipe
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2 / 255, "2/255"), (1.5 / 255, "1.5/255"), (10 / 300, "1/30"), (0.5, "0.5"), (1e-4, "0.0001"),
+     (True, "true"), (None, "none"), ((0.5, 1 / 3), "(0.5,1/3)"), (6, "6"), ("crop", "crop")],
+)  # fmt: skip
+def test_numbers_are_shown_as_people_write_them(value: object, text: str) -> None:
+    assert settings.text(value) == text
