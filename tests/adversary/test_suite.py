@@ -1,0 +1,170 @@
+"""Suites: the cascade, the worst case, and attacks that break the rules."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robench.adversary.pgd import PGD, PGDAttack
+from robench.adversary.suite import Attack, Suite, checked, right, suite
+from robench.check import tiny
+from robench.errors import AttackError, ConfigError
+from robench.threat import Threat
+from tests.conftest import Unsure
+
+THREAT = Threat("Linf", 0.02)
+
+
+def nothing(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    return x
+
+
+def run(found: Suite, unsure: Unsure, threat: Threat = THREAT, seed: int = 0) -> dict[str, Tensor]:
+    return dict(found.run(unsure.model, unsure.batch.x, unsure.batch.y, threat, seed))
+
+
+def test_each_attack_sees_only_what_still_stands(unsure: Unsure) -> None:
+    seen: list[int] = []
+
+    def spying(attack: Attack) -> Attack:
+        def spy(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+            seen.append(len(x))
+            return attack(model, x, y, threat)
+
+        return spy
+
+    attacks = {"one": spying(PGDAttack(pgd=PGD(steps=1))), "five": spying(PGDAttack(pgd=PGD())),
+               "none": spying(nothing)}  # fmt: skip
+    masks = run(Suite(attacks), unsure)
+    assert list(masks) == ["natural", "one", "five", "none"]
+    counts = [int(mask.sum()) for mask in masks.values()]
+    assert seen == counts[:3]
+    assert counts[0] > counts[1] > counts[2] == counts[3]
+
+
+def test_the_worst_case_is_the_same_as_running_all_on_all(unsure: Unsure) -> None:
+    pgd = {str(n): PGDAttack(pgd=PGD(steps=n, start="none")) for n in (1, 3, 9)}
+    cascade = run(Suite(pgd), unsure)
+    alone = [list(run(Suite({name: attack}), unsure).values())[-1] for name, attack in pgd.items()]
+    assert torch.equal(list(cascade.values())[-1], alone[0] & alone[1] & alone[2])
+
+
+def test_masks_are_independent_copies(unsure: Unsure) -> None:
+    masks = run(Suite({"pgd": PGDAttack(pgd=PGD())}), unsure)
+    assert masks["natural"].sum() > masks["pgd"].sum()
+
+
+def test_an_attack_draws_from_its_own_stream(unsure: Unsure) -> None:
+    drawn: dict[str, list[float]] = {}
+
+    def drawing(name: str) -> Attack:
+        def draw(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+            drawn.setdefault(name, []).append(torch.rand(()).item())
+            return x
+
+        return draw
+
+    before = torch.get_rng_state()
+    run(Suite({"a": drawing("a"), "b": drawing("b")}), unsure)
+    run(Suite({"b": drawing("b")}), unsure)
+    run(Suite({"b": drawing("b")}), unsure, seed=1)
+    assert torch.equal(before, torch.get_rng_state())
+    assert drawn["b"][0] == drawn["b"][1] != drawn["b"][2]
+    assert drawn["a"][0] != drawn["b"][0]
+
+
+def test_at_eps_zero_robust_accuracy_is_natural_accuracy(unsure: Unsure) -> None:
+    masks = run(suite("quick"), unsure, Threat("Linf", 0.0))
+    assert all(torch.equal(mask, masks["natural"]) for mask in masks.values())
+    # And the attacks themselves agree: inside a ball of radius 0 there is only the image.
+    x, y = unsure.batch.x, unsure.batch.y
+    for attack in suite("quick").attacks.values():
+        assert torch.equal(attack(unsure.model, x, y, Threat("Linf", 0.0)), x)
+
+
+def outside(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    return x + 0.05
+
+
+def dark(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    return x - x.amin() - 0.01
+
+
+def nan(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    return x * torch.nan
+
+
+def wrong_shape(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    return x[:1]
+
+
+def crashing(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    raise RuntimeError("out of luck")
+
+
+def training(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    model.train()
+    return x
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (outside, r"attack 'bad' left the threat model by 0\.05"),
+        (dark, "attack 'bad' left the threat model"),
+        (nan, "attack 'bad' returned NaN"),
+        (wrong_shape, "attack 'bad' returned images of shape"),
+        (crashing, "attack 'bad' failed: RuntimeError: out of luck"),
+        (training, "attack 'bad' left the model in train mode"),
+    ],
+)
+def test_attacks_that_break_the_rules_give_no_number(
+    attack: Attack, message: str, unsure: Unsure
+) -> None:
+    found = Suite({"fine": nothing, "bad": attack})
+    with pytest.raises(AttackError, match=message):
+        run(found, unsure)
+    unsure.model.eval()
+
+
+def test_a_rounding_error_is_projected_away(unsure: Unsure) -> None:
+    x = unsure.batch.x
+    x_adv = checked("close", (x + 0.02 + 5e-6).clamp(max=1), x, THREAT)
+    assert THREAT.distance(x_adv, x).max() <= 0.02 + 1e-7
+    assert x_adv.max() <= 1
+
+
+def test_logits_that_are_not_finite_are_an_error() -> None:
+    linear = nn.Linear(192, 4)
+    nn.init.constant_(linear.bias, torch.nan)
+    model = nn.Sequential(nn.Flatten(), linear)
+    with pytest.raises(AttackError, match="logits are not finite"):
+        right(model, torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
+
+
+def test_parameters_are_frozen_for_the_attack_and_thawed_after() -> None:
+    model = tiny.classifier()
+    model.head.requires_grad_(False)
+    inside: list[bool] = []
+
+    def look(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        inside.extend(p.requires_grad for p in model.parameters())
+        return x
+
+    before = [p.requires_grad for p in model.parameters()]
+    test = tiny.data().test
+    list(Suite({"look": look}).run(model, test.x(), test.y, THREAT, 0))
+    assert not any(inside)
+    assert [p.requires_grad for p in model.parameters()] == before
+
+
+def test_a_suite_says_where_it_cannot_run() -> None:
+    with pytest.raises(ConfigError, match="suite 'x' is defined for L2, not Linf"):
+        Suite({"a": nothing}, norms=("L2",)).check("x", "Linf")
+    with pytest.raises(ConfigError, match="needs the package nothing_like_this"):
+        Suite({"a": nothing}, needs=(("nothing_like_this",),)).check("x", "Linf")
+    Suite({"a": nothing}, needs=(("nothing_like_this", "torch"),)).check("x", "Linf")
+
+
+def test_a_suite_of_ones_own_is_an_upper_bound_unless_it_says_more() -> None:
+    assert Suite({"a": nothing}).verdict == "upper-bound"
+    assert suite("quick").verdict == "upper-bound"
