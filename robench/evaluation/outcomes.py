@@ -51,7 +51,7 @@ def unpack(path: Path) -> Outcomes:
         StoreError: the file is damaged or holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             y, origin = file["y"].astype(np.int64), file["origin"].astype(np.int64)
             stands = {
                 name.removeprefix("stands."): np.unpackbits(file[name], count=len(y)).astype(bool)
