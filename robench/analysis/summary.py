@@ -4,9 +4,10 @@ Lines stand in one table only when they share data set, network, training ball, 
 norm. Seeds are the only thing averaged; no mean over attacks exists.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import pandas as pd
 
@@ -91,8 +92,15 @@ def summaries(results: pd.DataFrame) -> list[Summary]:
     rows = results.assign(label=_labels(results))
     fine = rows[rows["status"] == "ok"]
     groups = fine.groupby(list(SHARED), dropna=False, sort=True)
-    found = [_summary(dict(zip(SHARED, key, strict=True)), group, rows) for key, group in groups]
+    found = [_summary(_shared(key), group, rows) for key, group in groups]
     return found or [_only_failures(rows)]
+
+
+def _shared(values: Iterable[Any]) -> dict[str, object]:
+    """What a table's lines share; none for a limit that there is not."""
+    return {
+        name: None if pd.isna(value) else value for name, value in zip(SHARED, values, strict=True)
+    }
 
 
 def _summary(shared: dict[str, object], group: pd.DataFrame, rows: pd.DataFrame) -> Summary:
@@ -112,7 +120,7 @@ def _summary(shared: dict[str, object], group: pd.DataFrame, rows: pd.DataFrame)
 
 
 def _only_failures(rows: pd.DataFrame) -> Summary:
-    shared = {name: rows.iloc[0][name] for name in SHARED}
+    shared = _shared(rows.iloc[0][name] for name in SHARED)
     return Summary(shared, "", (), "", (), (), tuple(_failed(rows)))
 
 
@@ -159,8 +167,7 @@ def _failures(shared: dict[str, object], rows: pd.DataFrame) -> Iterator[Failure
     for name in SHARED:
         if name in ("n", "verdict"):
             continue
-        none = shared[name] != shared[name]  # NaN: no limit
-        same = mine[name].isna() if none else mine[name] == shared[name]
+        same = mine[name].isna() if shared[name] is None else mine[name] == shared[name]
         mine = mine[same if name in _TRAINING else same | mine[name].isna()]
     return _failed(mine)
 

@@ -26,6 +26,12 @@ RESULTS = (
 )  # fmt: skip
 """Columns of results.csv; a row an attack, and ``attack=worst`` closes the suite."""
 
+COUNTS = (
+    "seed", "epoch", "train_limit", "test_limit", "n", "n_right", "n_stands", "forwards",
+    "backwards", "train_forwards", "train_backwards",
+)  # fmt: skip
+"""Columns of whole numbers, some of them empty."""
+
 WORST = "worst"
 
 Row = dict[str, Any]
@@ -65,7 +71,8 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
             except StoreError as error:
                 problems.append(str(error))
     frames = {name: pd.DataFrame(found) for name, found in rows.items()}
-    frames["results"] = pd.DataFrame(rows["results"], columns=list(RESULTS))
+    table = pd.DataFrame(rows["results"], columns=list(RESULTS))
+    frames["results"] = table.astype(dict.fromkeys(COUNTS, "Int64"))
     return frames, problems
 
 

@@ -8,6 +8,9 @@ import click
 from robench.cli.options import CONTEXT, RESULTS, folder, from_config
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from robench.radius import Norm
     from robench.store.grid import Request
 
 
@@ -54,7 +57,6 @@ if TYPE_CHECKING:
 @click.option("--seeds", default="0", metavar="0-2,7", help="One training a seed.")
 @click.option(
     "--set",
-    "set_",
     multiple=True,
     metavar="NAME=VALUE",
     show_default=False,
@@ -141,33 +143,50 @@ def _request(options: dict[str, Any]) -> "Request":
     """Texts to values; names are looked up later."""
     from robench import names
     from robench.errors import ConfigError
-    from robench.radius import parse_eps, parse_norm
+    from robench.radius import parse_norm
     from robench.store.cell import KEPT
-    from robench.store.grid import Request, choices, seeds, split
+    from robench.store.grid import Request, choices, seeds
 
     methods = [choice for text in options["methods"] for choice in choices(text)]
     if not methods:
         raise ConfigError("no method to train; for example --methods sensible,trades,madry")
     norm = parse_norm(options["norm"])
     train_norm = parse_norm(options["train_norm"]) if options["train_norm"] else norm
-    kept = [names.known("checkpoint", name, KEPT) for name in split(options["checkpoints"])]
+    kept = [names.known("checkpoint", name, KEPT) for name in _names(options, "checkpoints")]
     return Request(
         methods=tuple(methods),
-        datasets=tuple(split(options["dataset"])),
-        models=tuple(split(options["model"])),
-        suites=tuple(split(options["suite"])),
+        datasets=_names(options, "dataset"),
+        models=_names(options, "model", empty=True),
+        suites=_names(options, "suite"),
         norm=norm,
-        eps=tuple(parse_eps(text, norm) for text in split(options["eps"])),
+        eps=_radii(options, "eps", norm),
         train_norm=train_norm,
-        train_eps=tuple(parse_eps(text, train_norm) for text in split(options["train_eps"])),
+        train_eps=_radii(options, "train_eps", train_norm),
         seeds=seeds(options["seeds"]),
-        changes=dict(_assignment(text) for text in options["set_"]),
+        changes=dict(_assignment(text) for text in options["set"]),
         checkpoints=tuple(name for name in KEPT if name in kept),
         train_limit=options["train_limit"],
         test_limit=options["test_limit"],
         data_root=options["data_root"],
         download=options["download"],
     )
+
+
+def _names(options: dict[str, Any], name: str, *, empty: bool = False) -> tuple[str, ...]:
+    """The parts of a list; an empty option means the data set's own where ``empty`` allows it."""
+    from robench.store.grid import split
+
+    parts = tuple(dict.fromkeys(split(options[name])))
+    if not parts and (options[name] or not empty):
+        raise click.UsageError(f"--{name.replace('_', '-')} names nothing")
+    return parts
+
+
+def _radii(options: dict[str, Any], name: str, norm: "Norm") -> "tuple[Fraction, ...]":
+    from robench.radius import parse_eps
+
+    radii = [parse_eps(text, norm) for text in _names(options, name, empty=True)]
+    return tuple(dict.fromkeys(radii))
 
 
 def _assignment(text: str) -> tuple[str, str]:

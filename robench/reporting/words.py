@@ -56,12 +56,9 @@ def caption(summary: Summary) -> list[str]:
         chosen[summary.checkpoint],
     ]
     limits = [
-        f"{int(str(limit).partition('.')[0]):,} {kind} images"
-        for limit, kind in (
-            (shared["train_limit"], "training"),
-            (shared["test_limit"], "test"),
-        )
-        if isinstance(limit, int | float) and not math.isnan(limit)
+        f"{limit:,} {kind} images"
+        for limit, kind in ((shared["train_limit"], "training"), (shared["test_limit"], "test"))
+        if limit is not None
     ]
     if limits:
         found.append(f"For testing only: limited to {' and '.join(limits)}.")

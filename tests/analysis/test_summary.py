@@ -1,0 +1,176 @@
+"""From tidy rows to lines: only seeds are averaged, unlike things stay apart, failures are rows."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from robench.analysis.statistics import wilson
+from robench.analysis.summary import Summary, summaries
+from robench.analysis.table import COUNTS, RESULTS
+from robench.reporting import words
+
+Row = dict[str, Any]
+
+BASE: Row = {
+    "method": "madry", "settings": None, "deviates": None, "dataset": "digits", "model": "cnn",
+    "seed": 0, "checkpoint": "best", "epoch": 9, "select_on": "robust", "train_norm": "Linf",
+    "train_eps": "3/16", "suite": "quick", "attack": "worst", "norm": "Linf", "eps": "3/16",
+    "eps_value": 0.1875, "n": 100, "verdict": "upper-bound", "status": "ok",
+}  # fmt: skip
+
+
+def evaluation(right: int, first: int, worst: int, **columns: Any) -> list[Row]:
+    """The rows of one evaluation: two attacks and the worst case."""
+    n = columns.get("n", 100)
+    rows = []
+    for attack, stands in (("pgd", first), ("margin", worst), ("worst", worst)):
+        low, high = wilson(stands, n)
+        counts = {"n_right": right, "n_stands": stands, "natural_accuracy": right / n}
+        bounds = {"robust_accuracy": stands / n, "ci_low": low, "ci_high": high}
+        rows.append({**BASE, "attack": attack, **counts, **bounds, **columns})
+    return rows
+
+
+def table(*groups: list[Row]) -> pd.DataFrame:
+    frame = pd.DataFrame([row for rows in groups for row in rows], columns=list(RESULTS))
+    return frame.astype(dict.fromkeys(COUNTS, "Int64"))
+
+
+def only(frame: pd.DataFrame) -> Summary:
+    (found,) = summaries(frame)
+    return found
+
+
+def test_one_seed_has_its_wilson_interval() -> None:
+    (line,) = only(table(evaluation(95, 70, 60))).lines
+    assert (line.natural.mean, line.worst["3/16"].mean) == (0.95, 0.6)
+    assert (line.worst["3/16"].low, line.worst["3/16"].high) == wilson(60, 100)
+    assert line.worst["3/16"].spread is None
+    assert line.gap == pytest.approx(0.1)
+    assert {name: e.mean for name, e in line.attacks.items()} == {"pgd": 0.7, "margin": 0.6}
+
+
+def test_seeds_are_averaged_and_nothing_else() -> None:
+    found = only(table(*(evaluation(90 + s, 70, 50 + 10 * s, seed=s) for s in range(3))))
+    (line,) = found.lines
+    assert line.seeds == (0, 1, 2)
+    assert line.worst["3/16"].mean == pytest.approx(0.6)
+    assert line.worst["3/16"].spread == pytest.approx(0.1)
+    assert line.natural.mean == pytest.approx(0.91)
+    assert line.gap == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("dataset", "mnist"), ("model", "other"), ("train_norm", "L2"), ("train_eps", "1/16"),
+     ("train_limit", 50), ("suite", "autoattack"), ("norm", "L2"), ("test_limit", 100), ("n", 200),
+     ("verdict", "full")],
+)  # fmt: skip
+def test_unlike_things_are_in_tables_of_their_own(name: str, value: object) -> None:
+    found = summaries(table(evaluation(95, 70, 60), evaluation(95, 70, 60, **{name: value})))
+    assert len(found) == 2
+    assert all(line.seeds == (0,) for summary in found for line in summary.lines)
+
+
+def test_settings_make_lines_of_their_own() -> None:
+    frame = table(
+        evaluation(95, 70, 60), evaluation(95, 70, 65, settings="attack.steps=20"),
+        evaluation(95, 70, 55, method="trades"),
+    )  # fmt: skip
+    labels = [line.label for line in only(frame).lines]
+    assert labels == ["madry[attack.steps=20]", "madry", "trades"]  # by worst case
+
+
+def test_best_and_last_stand_side_by_side() -> None:
+    frame = table(evaluation(95, 70, 60), evaluation(96, 65, 52, checkpoint="last", epoch=40))
+    found = only(frame)
+    (line,) = found.lines
+    assert found.checkpoint == "best"
+    assert line.worst["3/16"].mean == 0.6
+    assert line.last is not None
+    assert line.last.mean == 0.52
+    last = only(frame[frame["checkpoint"] == "last"])
+    assert last.checkpoint == "last"
+    assert last.lines[0].last is None
+
+
+def test_a_line_whose_best_was_not_attacked_is_named() -> None:
+    found = only(
+        table(evaluation(95, 70, 60), evaluation(9, 8, 7, method="mart", checkpoint="last"))
+    )
+    assert [line.label for line in found.lines] == ["madry"]
+    assert [(f.label, f.status) for f in found.failures] == [("mart", "missing")]
+
+
+def test_the_headline_is_the_radius_of_training() -> None:
+    rows = [evaluation(95, 70 - k, 60 - k, eps=f"{k}/16") for k in (5, 1, 3)]
+    found = only(table(*rows))
+    assert found.radii == ("1/16", "3/16", "5/16")
+    assert found.headline == "3/16"
+    assert only(table(rows[0], rows[1])).headline == "5/16"
+
+
+def test_failures_are_rows_and_no_numbers() -> None:
+    failed: Row = {**BASE, "method": "mart", "status": "diverged", "reason": "the loss is nan"}
+    for name in ("checkpoint", "epoch", "suite", "norm", "eps", "eps_value", "n", "verdict"):
+        failed[name] = None
+    crashed: Row = {
+        **BASE,
+        "method": "trades",
+        "status": "failed",
+        "reason": "no gradient",
+        "n": None,
+    }
+    elsewhere: Row = {**failed, "dataset": "mnist"}
+    found = only(table(evaluation(95, 70, 60), [failed, crashed, elsewhere]))
+    assert [(f.label, f.status, f.reason) for f in found.failures] == [
+        ("mart", "diverged", "the loss is nan"), ("trades", "failed", "no gradient"),
+    ]  # fmt: skip
+    assert [line.label for line in found.lines] == ["madry"]
+    alone = only(table([failed]))
+    assert alone.lines == ()
+    assert words.cells(alone) == [["mart seed 0", "diverged"]]
+    assert words.footnotes(alone) == ["mart seed 0 diverged: the loss is nan"]
+
+
+def test_no_rows_no_tables() -> None:
+    assert summaries(table()) == []
+
+
+def test_words_carry_everything_a_reader_needs() -> None:
+    frame = table(
+        evaluation(95, 70, 60, train_limit=1000, test_limit=100, deviates="lr=1 (shared 2)"),
+        evaluation(95, 70, 65, train_limit=1000, test_limit=100, method="trades"),
+    )  # fmt: skip
+    found = only(frame)
+    text = " ".join(words.caption(found))
+    for part in ("100 test images", "Wilson", "an upper bound, not AutoAttack", "pgd, margin",
+                 "held-out validation", "limited to 1,000 training images and 100 test images",
+                 "† departs from the shared recipe"):  # fmt: skip
+        assert part in text
+    assert words.title(found) == (
+        "digits, cnn, trained at Linf 3/16, attacked at Linf 3/16 by quick"
+    )
+    assert words.header(found) == ["method", "natural", "pgd", "worst", "gap"]
+    assert words.cells(found)[1] == [
+        "madry †",
+        "95.0 (88.8-97.8)",
+        "70.0",
+        "60.0 (50.2-69.1)",
+        "10.0",
+    ]
+    assert words.footnotes(found) == ["† madry: lr=1 (shared 2)"]
+
+
+def test_fewer_seeds_than_others_are_said() -> None:
+    rows = [evaluation(95, 70, 60, seed=s) for s in (0, 1)]
+    found = only(table(*rows, evaluation(95, 70, 50, method="trades")))
+    labels = [row[0] for row in words.cells(found)]
+    assert labels == ["madry", "trades (n=1)"]
+    assert words.cells(found)[0][3] == "60.0 ± 0.0"
+
+
+@pytest.mark.parametrize(("n", "text"), [(200, "53.1"), (10_000, "53.12")])
+def test_decimals_that_the_images_can_carry(n: int, text: str) -> None:
+    assert words.percent(0.53124, n) == text

@@ -1,0 +1,127 @@
+"""Nonsense gets exit code 2 and one line that names it, before anything runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import Outcome
+
+Robench = Callable[..., Outcome]
+
+CASES = [
+    ("-m traedes", "no method is called 'traedes'; did you mean 'trades'?"),
+    ("-m zzz", "no method is called 'zzz'; there are: "),
+    ("-m madry,natural[x=1]", "natural has no setting 'x'; it has: none"),
+    ("-m trades[betta=1]", "trades has no setting 'betta' (did you mean 'beta'?); it has: "),
+    ("-m trades[beta=-1]", "trades: beta cannot be -1; it is a number >= 0"),
+    ("-m trades[beta=1", "brackets do not match"),
+    ("-m sensible[cut=0]", "sensible: cut cannot be 0; it is a number > 0 and <= 1"),
+    ("-m sensible[variant=trades]", "needs natural_weight > 0"),
+    ("", "no method to train; for example --methods sensible,trades,madry"),
+    ("-m madry --dataset mnst", "no dataset is called 'mnst'; did you mean 'mnist'?"),
+    ("-m madry --suite autoatack", "no suite is called 'autoatack'; did you mean 'autoattack'?"),
+    ("-m madry --model resnet-18", "no model is called 'resnet-18'; did you mean 'resnet18'?"),
+    ("-m madry --model resnet20", "model 'resnet20' takes 16x16 and larger images; digits has 8x8"),
+    ("-m madry --norm Linfinity", "no norm is called 'Linfinity'; did you mean 'Linf'?"),
+    ("-m madry --eps 8", "eps '8' is over 1, but pixels are in [0, 1]; write 8/255?"),
+    ("-m madry --eps -0.1", "eps '-0.1' is negative"),
+    ("-m madry --eps 8/0", "eps '8/0' divides by zero"),
+    ("-m madry --train-eps x", "eps 'x' is not a number"),
+    ("-m madry --norm L2 --eps 9", "eps 9 in L2 is more than any two images of digits can differ"),
+    ("-m madry --seeds x", "seeds 'x' is no whole number or range"),
+    ("-m madry --set recipe.epochs=0", "recipe: epochs cannot be 0; it is a whole number >= 1"),
+    ("-m madry --set recipe.epoch=1", "recipe has no setting 'epoch' (did you mean 'epochs'?)"),
+    ("-m madry --set recipe.pad=9 --set recipe.padding=reflect", "cannot reflect 9 pixels of 8"),
+    ("-m madry --set trades.beta=1", "'trades' is neither 'recipe' nor one of the methods: madry"),
+    ("-m madry --set epochs", "--set 'epochs' is not of the form recipe.FIELD=VALUE"),
+    ("-m madry --dataset mnist", "MNIST/raw is not there; point --data-root at a torchvision root"),
+    ("-m madry --config nothing.toml", "config nothing.toml cannot be read: No such file"),
+    ("-m madry --config wrong.toml", "no option of wrong.toml is called 'method'; did you mean"),
+    ("-m madry --config torn.toml", "config torn.toml is no TOML"),
+    ("-m madry --train-limit 0", "'--train-limit': 0 is not in the range x>=1"),
+    ("-m madry --test-limit -3", "'--test-limit': -3 is not in the range x>=1"),
+    ("-m madry --checkpoints bst", "no checkpoint is called 'bst'; did you mean 'best'?"),
+    ("-m madry --device tpu", "device 'tpu' is none of auto, cpu, cuda, cuda:N"),
+    ("-m madry --device cuda:9", "device 'cuda:9' is not here"),
+    ("-m madry --rerun never", "'never' is not one of 'missing', 'failed', 'always'"),
+    ("-m madry --bogus", "No such option '--bogus'"),
+    ("-m broken", "method 'broken' (BROKEN) imports 'nothing_like_this', which is not installed"),
+    ("-m twice", "two methods are called 'natural'"),
+]
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> None:
+    """A folder with a few things that are wrong."""
+    (tmp_path / "wrong.toml").write_text('method = ["madry"]\n', encoding="utf-8")
+    (tmp_path / "torn.toml").write_text("methods = [", encoding="utf-8")
+    methods = tmp_path / "methods"
+    methods.mkdir()
+    (methods / "broken.py").write_text("import nothing_like_this\n", encoding="utf-8")
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.parametrize(("arguments", "message"), CASES[:-1])
+def test_one_line_that_names_it(
+    arguments: str, message: str, robench: Robench, tmp_path: Path
+) -> None:
+    done = robench("run", *arguments.split())
+    assert done.code == 2
+    assert done.out == ""
+    lines = done.err.splitlines()
+    assert len(lines) == 1
+    assert message.replace("BROKEN", f"{tmp_path}/methods/broken.py") in lines[0]
+    assert not (tmp_path / "results").exists()
+
+
+def test_two_plugins_of_one_name(robench: Robench, tmp_path: Path) -> None:
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "natural.py").write_text('"""Mine: other."""\n', encoding="utf-8")
+    done = robench("run", "-m", "natural")
+    assert done.code == 2
+    assert "two methods are called 'natural': " in done.err
+    assert str(tmp_path / "methods" / "natural.py") in done.err
+    assert robench("run", "-m", "madry", "--plan").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("report nowhere", "nowhere holds no results; robench run --results fills a folder"),
+        ("status nowhere", "nowhere holds no cells"),
+        ("show method trads", "no method is called 'trads'; did you mean 'trades'?"),
+        ("show dataset mnst", "no dataset is called 'mnst'"),
+        ("show modl x", "'modl' is not one of"),
+        ("check nothing", "no plugin is called 'nothing'; there are: "),
+        ("check elsewhere/mine.py", "is in no plugin folder; put it in ./methods or ./attacks"),
+        ("new method madry", "there is a method called 'madry' already"),
+        ("new method ../x", "cannot be a plugin's name"),
+        ("new method class", "cannot be a plugin's name"),
+        ("new suite _x", "cannot be a plugin's name"),
+        ("list methds", "'methds' is not one of"),
+        ("runn", "No such command 'runn'"),
+    ],
+)
+def test_other_commands(arguments: str, message: str, robench: Robench, tmp_path: Path) -> None:
+    done = robench(*arguments.split())
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1
+    assert message in done.err
+    assert not list(tmp_path.iterdir())
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    option=st.sampled_from(
+        ["-m", "--dataset", "--suite", "--eps", "--seeds", "--set", "--norm", "--model", "--device"]
+    ),
+    text=st.text(st.characters(blacklist_categories=["Cs"]), max_size=20),
+)
+def test_any_text_is_taken_or_refused_in_one_line(option: str, text: str, robench: Robench) -> None:
+    known = () if option == "-m" else ("-m", "natural")
+    done = robench("run", *known, option, text, "--plan")
+    assert done.code in (0, 2), (option, text, done.err)
+    assert done.code == 0 or len(done.err.splitlines()) == 1

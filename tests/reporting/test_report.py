@@ -1,0 +1,86 @@
+"""The report of a folder: every number from the cells, every figure with its table."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Outcome
+
+Robench = Callable[..., Outcome]
+
+
+@pytest.fixture
+def done(robench: Robench) -> Outcome:
+    """Two methods on a few digits, attacked at three radii, reported."""
+    ran = robench(
+        "run", "-m", "natural,madry", "--train-limit", "300", "--test-limit", "50", "--eps",
+        "0,1/16,3/16", "--set", "recipe.epochs=3",
+    )  # fmt: skip
+    assert ran.code == 0
+    return robench("report")
+
+
+def test_files_and_terminal(done: Outcome) -> None:
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == "results/local/report/report.md"
+    assert max(map(len, done.out.splitlines())) <= 80
+    folder = Path("results/local/report")
+    stem = "1-digits-digitscnn-quick-Linf"
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*.*")} == {
+        "report.md", "tables/tables.csv", f"tables/{stem}.md",
+        *(f"figures/{kind}-{stem}.{end}" for kind in ("curve", "tradeoff") for end in
+          ("csv", "pdf", "png")),
+    }  # fmt: skip
+    page = (folder / "report.md").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((.+?)\)", page):
+        assert (folder / link).is_file()
+    assert (folder / "tables" / f"{stem}.md").read_text(encoding="utf-8").strip() in page
+
+
+@pytest.mark.usefixtures("done")
+def test_every_number_comes_from_the_rows() -> None:
+    rows = pd.read_csv("results/local/results.csv").query("attack == 'worst'")
+    best = rows[rows["checkpoint"] == "best"].to_dict("records")
+    by_name = {(row["method"], row["eps"]): row for row in best}
+    tables = pd.read_csv("results/local/report/tables/tables.csv")
+    assert len(tables) == 2 * 3
+    for row in tables.to_dict("records"):
+        source = by_name[row["method"], row["eps"]]
+        assert row["worst"] == pytest.approx(source["robust_accuracy"])
+        assert row["natural"] == pytest.approx(source["natural_accuracy"])
+    curve = pd.read_csv("results/local/report/figures/curve-1-digits-digitscnn-quick-Linf.csv")
+    assert curve.groupby("method")["eps"].agg(list).tolist() == [["0", "1/16", "3/16"]] * 2
+    page = Path("results/local/report/report.md").read_text(encoding="utf-8")
+    assert f"{100 * by_name['madry', '3/16']['robust_accuracy']:.1f} (" in page
+
+
+@pytest.mark.usefixtures("done")
+def test_the_report_is_rebuilt_from_the_cells_alone(robench: Robench) -> None:
+    before = Path("results/local/report/report.md").read_text(encoding="utf-8")
+    for path in Path("results/local").glob("*.csv"):
+        path.unlink()
+    for path in Path("results/local/cells").rglob("*.safetensors"):
+        path.unlink()
+    assert robench("report").code == 0
+    assert Path("results/local/report/report.md").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.usefixtures("done")
+def test_what_is_not_trusted_is_said(robench: Robench) -> None:
+    record = next(Path("results/local/cells").glob("madry*/eval/best-*3_16*.json"))
+    record.write_text("{", encoding="utf-8")
+    again = robench("report")
+    assert again.code == 0
+    assert record.name in again.err
+    assert record.name in Path("results/local/report/report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("done")
+def test_several_folders_at_once(robench: Robench) -> None:
+    Path("results/other").symlink_to(Path("results/local").absolute())
+    both = robench("report", "results/local", "results/other")
+    assert both.code == 0
+    assert both.out.count("/report/report.md\n") == 2
