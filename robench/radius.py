@@ -38,7 +38,9 @@ def parse_eps(text: str, norm: Norm) -> Fraction:
 
 
 def show_eps(value: Fraction) -> str:
-    """``0.3``, ``8/255`` or ``3/16``, whichever is exact first; ``parse_eps`` reads it back."""
+    """Exact, as people write it (``3/16``, ``0.3``, ``8/255``); ``parse_eps`` reads it back."""
+    if value.denominator in (4, 8, 16, 32):
+        return str(value)
     if 1000 * value % 1 == 0:
         return f"{float(value):.3f}".rstrip("0").rstrip(".")
     if 255 * value % 1 == 0:
