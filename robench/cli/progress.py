@@ -45,34 +45,28 @@ def _json(event: Event) -> None:
 
 def _warnings(event: Event) -> None:
     if isinstance(event, Warned):
-        click.echo(f"warning   {event.text}", err=True)
+        click.echo(_milestone(event), err=True)
 
 
 def _lines(event: Event) -> None:
     match event:
-        case Training() | Started():
-            return
         case Epoch():
-            look = _look(event)
-            text = f"epoch {event.epoch}/{event.epochs}, loss {event.loss:.3f}{look}"
+            text = f"epoch {event.epoch}/{event.epochs}, loss {event.loss:.3f}{_look(event)}"
             click.echo(f"train     {event.cell}: {text}, {event.seconds:.1f} s", err=True)
         case Evaluating():
             click.echo(f"attack    {event.label}: {event.images} images", err=True)
-        case Attacked():
-            if event.seen == event.images:
-                stand = f"{event.stand}/{event.seen} stand"
-                click.echo(f"attack    {event.cell}: {event.attack}, {stand}", err=True)
-        case _:
-            _milestone(event)
+        case Attacked() if event.seen == event.images:
+            stand = f"{event.stand}/{event.seen} stand"
+            click.echo(f"attack    {event.cell}: {event.attack}, {stand}", err=True)
+        case Finished() | Warned():
+            click.echo(_milestone(event), err=True)
 
 
-def _milestone(event: Event) -> None:
-    """What every reporter prints and keeps on the screen."""
-    if isinstance(event, Finished):
-        text = f"{event.label}: {event.summary} ({event.seconds:.0f} s)"
-        click.echo(f"{event.status:<9} {text}", err=True)
-    else:
-        _warnings(event)
+def _milestone(event: Finished | Warned) -> str:
+    """What stays on the screen."""
+    if isinstance(event, Warned):
+        return f"warning   {event.text}"
+    return f"{event.status:<9} {event.label}: {event.summary} ({event.seconds:.0f} s)"
 
 
 def _look(event: Epoch) -> str:
@@ -95,37 +89,37 @@ def _bars() -> Iterator[Tell]:
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.fields[detail]}"),
         TimeRemainingColumn(compact=True),
     )
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     with Progress(*columns, console=console, transient=True) as progress:
         grid = progress.add_task("grid", total=None, detail="")
         now = progress.add_task("", total=None, detail="", visible=False)
+
+        def begin(label: str, total: int) -> None:
+            progress.reset(now, total=total, description=label, detail="", visible=True)
 
         def tell(event: Event) -> None:
             match event:
                 case Started():
                     progress.update(grid, total=event.trainings + event.evaluations)
                 case Training():
-                    progress.reset(now, total=event.epochs, description=event.label, detail="",
-                                   visible=True)  # fmt: skip
+                    begin(event.label, event.epochs)
                 case Epoch():
-                    detail = f"loss {event.loss:.2f}{_look(event).replace('validation ', '')}"
+                    detail = f"loss {event.loss:.2f}{_look(event).replace(' validation', '')}"
                     progress.update(now, completed=event.epoch, detail=detail)
                 case Evaluating():
-                    progress.reset(now, total=event.images, description=event.label, detail="",
-                                   visible=True)  # fmt: skip
+                    begin(event.label, event.images)
                 case Attacked():
-                    detail = f"{event.attack}: {event.stand}/{event.seen} stand"
+                    detail = f"{event.attack}: {event.stand} stand"
                     progress.update(now, completed=event.seen, detail=detail)
-                case Finished():
-                    progress.update(now, visible=False)
-                    progress.advance(grid)
-                    _milestone(event)
-                case Warned():
-                    _milestone(event)
+                case Finished() | Warned():
+                    console.print(_milestone(event), markup=False, soft_wrap=True)
+                    if isinstance(event, Finished):
+                        progress.advance(grid)
+                        progress.update(now, visible=False)
 
         yield tell

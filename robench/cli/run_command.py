@@ -131,9 +131,9 @@ def command(**options: Any) -> int:  # fmt: skip
         listing(planned, results, options["rerun"])
         click.echo(results)
         return 0
+    if not (options["as_json"] or options["quiet"]):
+        announce(planned, device, err=True)
     with progress.reporter(options["as_json"], options["quiet"]) as tell:
-        if not (options["as_json"] or options["quiet"]):
-            announce(planned, device, err=True)
         fine = run(planned, results, options["rerun"], tell)
     click.echo(results / "results.csv")
     return 0 if fine else 1

@@ -1,0 +1,97 @@
+"""The README does what it says: its commands run, its plugin works, its tables are the results'.
+
+``python -m tests.test_readme`` (``make readme``) puts the tables of results/ between its markers.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+MARKED = re.compile(r"(<!-- table (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def refreshed(text: str) -> str:
+    """The README with the tables that its markers name."""
+
+    def table(match: re.Match[str]) -> str:
+        folder, suite = ROOT / match[2] / "report" / "tables", match[3]
+        (path,) = folder.glob(f"*-{suite}-*.md")
+        return match[1] + path.read_text(encoding="utf-8").partition("\n\n")[2] + match[4]
+
+    return MARKED.sub(table, text)
+
+
+def fences(language: str) -> list[str]:
+    found = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    return found
+
+
+def commands() -> list[str]:
+    """Every robench command of the README, in order."""
+    lines = "".join(fences("sh")).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("robench ")]
+
+
+def test_tables_are_the_committed_results() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(MARKED.findall(text)) == 2
+    assert refreshed(text) == text, "run make readme"
+
+
+def test_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text(encoding="utf-8")):
+        assert (ROOT / link).exists(), link
+
+
+def test_make_run_is_the_readmes_first_commands() -> None:
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nrun:")[2]
+    made = [
+        line.strip().replace("$(BIN)/", "")
+        for line in recipe.partition("\n\n")[0].splitlines()
+        if "robench" in line
+    ]
+    assert made == commands()[: len(made)]
+    assert len(made) == 2
+    assert "make run\nmake test\n" in fences("sh")
+
+
+@pytest.mark.slow
+def test_every_command_runs(
+    robench: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "methods").mkdir()
+    (plugin,) = fences("python")
+    assert len(plugin.splitlines()) < 40
+    (tmp_path / "methods" / "half.py").write_text(plugin, encoding="utf-8")
+    # The default grid, at a size for tests: `make run` runs it whole.
+    monkeypatch.setenv("ROBENCH_TRAIN_LIMIT", "64")
+    monkeypatch.setenv("ROBENCH_TEST_LIMIT", "16")
+    monkeypatch.setenv("ROBENCH_SET", "recipe.epochs=2")
+    ran = []
+    for command in commands():
+        arguments = shlex.split(command)[1:]
+        if "--download" in arguments:  # real data: planned where they are, never fetched
+            if "ROBENCH_DATA_ROOT" not in os.environ:
+                continue
+            arguments.remove("--download")
+            arguments[arguments.index("--data-root") + 1] = os.environ["ROBENCH_DATA_ROOT"]
+            arguments.append("--plan")
+        done = robench(*arguments)
+        assert done.code == 0, f"{command}\n{done.out}{done.err}"
+        ran.append(arguments[0])
+    assert {"run", "report", "list", "show", "status", "doctor", "check"} <= set(ran)
+    report = robench("report").out
+    assert "half" in report
+
+
+if __name__ == "__main__":
+    README.write_text(refreshed(README.read_text(encoding="utf-8")), encoding="utf-8")
