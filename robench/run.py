@@ -15,7 +15,13 @@ from robench.plan import Job, Plan
 from robench.settings import Plain
 from robench.store.cell import Evaluation
 from robench.store.files import locked
-from robench.store.records import CellFolder, cell_folder, read_record, share_outcome
+from robench.store.records import (
+    CellFolder,
+    cell_folder,
+    read_evaluation,
+    read_record,
+    share_outcome,
+)
 from robench.work import evaluate_cell, train_cell
 
 Rerun = Literal["missing", "failed", "always"]
@@ -59,8 +65,9 @@ def left(job: Job, folder: CellFolder, rerun: Rerun) -> tuple[bool, list[Evaluat
 def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> bool:
     """One job, while its cell's lock is held."""
     data = plan.data[job.cell.dataset]
-    for path in (folder.record, *(folder.outcome(e) for e in job.evaluations)):
-        _trusted(path, tell)
+    _trusted(folder.record, tell)
+    for evaluation in job.evaluations:
+        _trusted(folder.outcome(evaluation), tell)
     must_train, missing = left(job, folder, rerun)
     if must_train:
         train_cell(job, data, folder, tell)
@@ -88,7 +95,7 @@ def _trusted(path: Path, tell: Tell | None = None) -> Plain | None:
     if not path.exists():
         return None
     try:
-        return read_record(path)
+        return read_record(path) if path.name == "cell.json" else read_evaluation(path)
     except StoreError as error:
         if tell is not None:
             tell(Warned(f"{error}; redone"))

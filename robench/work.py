@@ -3,15 +3,17 @@
 import hashlib
 import time
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from robench import device
 from robench.adversary.suite import Suite
 from robench.data.load import Data
 from robench.errors import Diverged
-from robench.evaluation.evaluate import evaluate
+from robench.evaluation.evaluate import Cost, evaluate
 from robench.evaluation.outcomes import Outcomes, pack
 from robench.events import Attacked, Epoch, Evaluating, Event, Finished, Tell, Training
 from robench.models.catalogue import build
@@ -27,7 +29,8 @@ from robench.store.provenance import provenance
 from robench.store.records import CellFolder, check_weights, read_record
 from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
-from robench.training.train import Trained, new_run, rounds, train
+from robench.training.epochs import new_run, rounds
+from robench.training.train import Trained, train
 
 
 def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
@@ -45,24 +48,19 @@ def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
             curve.add(event)
         tell(event)
 
-    threat, summary = Threat(cell.norm, float(cell.eps)), ""
     try:
+        threat = Threat(cell.norm, float(cell.eps))
         trained = train(
             job.method, _maker(cell, data), data, cell.recipe, threat, cell.seed, listen, cell.name
         )
         record |= _save(trained, folder, record) | {"status": "ok"}
-        look = trained.best.validation
-        summary = (
-            f"best epoch {trained.best.epoch}: {look.natural:.1%} natural, {look.robust:.1%} PGD"
-        )
     except Diverged as error:
         record |= {"status": "diverged", "reason": str(error)}
     except Exception as error:
         record |= _failure(error)
     record |= {"seconds": time.perf_counter() - clock, **curve.costs()}
     write_json(folder.record, record)
-    said = record["reason"] or summary
-    tell(Finished(cell.name, label, record["status"], said, record["seconds"]))
+    tell(_finished(cell, label, record))
 
 
 def evaluate_cell(
@@ -81,37 +79,32 @@ def evaluate_cell(
         "packages": suite.packages(),
     }
     tell(Evaluating(cell.name, label, len(data.test)))
-
-    def after(attack: str, stand: int, seen: int) -> None:
-        tell(Attacked(cell.name, attack, stand, seen, len(data.test)))
-
-    summary = ""
     try:
-        path = folder.weights(evaluation.checkpoint)
-        check_weights(path, kept["sha256"])
-        place = data.test.y.device
-        threat = Threat(cell.norm, float(cell.eps))
-        run = new_run(data, threat, cell.recipe)
-        model = restore(path, job.method, _maker(cell, data), run, cell.seed, place)
-        threat = Threat(evaluation.norm, float(evaluation.eps))
-        seed = derive(cell.seed, evaluation.suite)
-        outcomes, costs = evaluate(model, suite, data.test, threat, seed, after)
-        packed = pack(outcomes)
-        write(folder.outcome(evaluation).with_suffix(".npz"), packed)
-        record |= _counts(outcomes) | {
-            "status": "ok",
-            "outcomes": hashlib.sha256(packed).hexdigest(),
-            "costs": {name: asdict(cost) for name, cost in costs.items()},
-        }
-        summary = (
-            f"natural {outcomes.stands['natural'].mean():.1%}, worst {outcomes.worst.mean():.1%}"
-        )
+        weights = folder.weights(evaluation.checkpoint)
+        check_weights(weights, kept["sha256"])
+        outcomes, costs = _attack(job, evaluation, suite, data, weights, tell)
+        record |= _outcome(outcomes, costs, folder.outcome(evaluation)) | {"status": "ok"}
     except Exception as error:
         record |= _failure(error)
     record["seconds"] = time.perf_counter() - clock
     write_json(folder.outcome(evaluation), record)
-    said = record["reason"] or summary
-    tell(Finished(cell.name, label, record["status"], said, record["seconds"]))
+    tell(_finished(cell, label, record))
+
+
+def _attack(
+    job: Job, evaluation: Evaluation, suite: Suite, data: Data, weights: Path, tell: Tell
+) -> tuple[Outcomes, dict[str, Cost]]:
+    """Only what is on disk is attacked, never the model that training left in memory."""
+    cell, place = job.cell, data.test.y.device
+    run = new_run(data, Threat(cell.norm, float(cell.eps)), cell.recipe)
+    model = restore(weights, job.method, _maker(cell, data), run, cell.seed, place)
+
+    def after(attack: str, stand: int, seen: int) -> None:
+        tell(Attacked(cell.name, attack, stand, seen, len(data.test)))
+
+    threat = Threat(evaluation.norm, float(evaluation.eps))
+    seed = derive(cell.seed, evaluation.suite)
+    return evaluate(model, suite, data.test, threat, seed, after)
 
 
 def _header(key: str, identity: Plain, data: Data) -> dict[str, Any]:
@@ -157,21 +150,43 @@ def _save(trained: Trained, folder: CellFolder, record: Plain) -> Plain:
     return {"checkpoints": kept, "troubles": [asdict(trouble) for trouble in trained.troubles]}
 
 
-def _counts(outcomes: Outcomes) -> Plain:
+def _outcome(outcomes: Outcomes, costs: Mapping[str, Cost], record: Path) -> Plain:
+    """Write the outcome of every image beside the record; what the record says of it."""
+    packed = pack(outcomes)
+    write(record.with_suffix(".npz"), packed)
     stands = {name: int(mask.sum()) for name, mask in outcomes.stands.items()}
-    return {"n": len(outcomes.y), "stands": stands, "order": list(stands)}
-
-
-def _failure(error: Exception) -> Plain:
-    trace = "".join(traceback.format_exception(error))
     return {
-        "status": "failed",
-        "reason": f"{type(error).__name__}: {' '.join(str(error).split())}",
-        "traceback": trace,
+        "n": len(outcomes.y),
+        "stands": stands,
+        "order": list(stands),
+        "costs": {name: asdict(cost) for name, cost in costs.items()},
+        "outcomes": hashlib.sha256(packed).hexdigest(),
     }
 
 
-def _maker(cell: Cell, data: Data) -> Any:
+def _failure(error: Exception) -> Plain:
+    return {
+        "status": "failed",
+        "reason": f"{type(error).__name__}: {' '.join(str(error).split())}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _finished(cell: Cell, label: str, record: Plain) -> Finished:
+    """What a record comes to, in words."""
+    said = record["reason"]
+    if "checkpoints" in record:
+        best = record["checkpoints"]["best"]
+        look = best["validation"]
+        found = f"{look['natural']:.1%} natural, {look['robust']:.1%} PGD"
+        said = f"best epoch {best['epoch']}: {found} on validation"
+    elif "stands" in record:
+        stands = [count / record["n"] for count in record["stands"].values()]
+        said = f"natural {stands[0]:.1%}, worst {stands[-1]:.1%}"
+    return Finished(cell.name, label, record["status"], said, record["seconds"])
+
+
+def _maker(cell: Cell, data: Data) -> Callable[[], Classifier]:
     """What methods build their module from: the cell's network with random weights."""
 
     def classifier() -> Classifier:

@@ -18,8 +18,8 @@ from robench.check import tiny
 from robench.data.batches import Batch
 from robench.data.load import Data
 from robench.threat import Threat
+from robench.training.epochs import new_run
 from robench.training.method import Run
-from robench.training.train import new_run
 
 torch.set_num_threads(1)  # tiny tensors: a second thread only waits
 hypothesis_settings.register_profile("robench", deadline=None, derandomize=True)

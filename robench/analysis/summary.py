@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from robench.analysis.rows import WORST
 from robench.analysis.statistics import wilson
-from robench.analysis.table import WORST
 
 SHARED = (
     "dataset", "model", "train_norm", "train_eps", "train_limit", "suite", "verdict", "norm",

@@ -18,8 +18,9 @@ from robench.data.catalogue import DATASETS
 from robench.radius import NORMS
 from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
+from robench.training.epochs import new_run
 from robench.training.method import Method, Run, crafting, presets
-from robench.training.train import Trained, new_run, train
+from robench.training.train import Trained, train
 
 
 def method_checks(name: str) -> Iterator[tuple[str, Check]]:

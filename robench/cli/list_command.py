@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from robench.cli.options import CONTEXT
+from robench.cli.options import CONTEXT, width
 
 KINDS = ("methods", "suites", "datasets", "models")
 
@@ -19,7 +19,7 @@ def command(kinds: tuple[str, ...]) -> int:
     broken = False
     for kind in kinds or KINDS:
         rows = list(_rows(kind))
-        formatter = click.HelpFormatter(width=_width())
+        formatter = click.HelpFormatter(width=width())
         with formatter.section(kind):
             formatter.write_dl(rows)
         click.echo(formatter.getvalue().rstrip())
@@ -41,9 +41,3 @@ def _rows(kind: str) -> Iterator[tuple[str, str]]:
         from robench.models.catalogue import MODELS
 
         yield from ((name, model.summary) for name, model in MODELS.items())
-
-
-def _width() -> int:
-    import shutil
-
-    return min(shutil.get_terminal_size().columns, 120)

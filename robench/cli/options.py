@@ -18,6 +18,13 @@ RESULTS = Path("results/local")
 folder = click.Path(path_type=Path, file_okay=False)
 
 
+def width() -> int:
+    """Columns to write in: the terminal's, as long as lines stay readable."""
+    import shutil
+
+    return min(shutil.get_terminal_size().columns, 100)
+
+
 def from_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
     """Take a grid file's values as the defaults of a command's options; the command line wins."""
     if path is None:

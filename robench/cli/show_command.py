@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from robench.cli.options import CONTEXT
+from robench.cli.options import CONTEXT, width
 
 
 @click.command("show", context_settings=CONTEXT, short_help="One thing with all its settings.")
@@ -17,7 +17,7 @@ def command(kind: str, name: str) -> int:
     """
     pages = {"method": _method, "suite": _suite, "dataset": _dataset, "model": _model}
     for line in pages[kind](name):
-        click.echo(line.rstrip())
+        click.echo(click.wrap_text(line, width()) if len(line) > width() else line)
     return 0
 
 
@@ -31,8 +31,9 @@ def _method(name: str) -> Iterator[str]:
     base = known["*"]
     yield source.summary()
     yield ""
-    yield inspect.getdoc(type(base)) or ""
-    yield ""
+    for paragraph in (inspect.getdoc(type(base)) or "").split("\n\n"):
+        yield " ".join(paragraph.split())
+        yield ""
     yield f"best checkpoint chosen by: {base.select_on} accuracy on the validation part"
     for stage in base.stages():
         yield f"stage {stage.name}: {stage.share:.0%} of the epochs" + "".join(
@@ -71,11 +72,13 @@ def _suite(name: str) -> Iterator[str]:
         yield f"packages: {found.packages() or 'not installed: ' + str(found.needs)}"
     yield "each attack sees the images that stand after those before it"
     yield ""
+    rows = []
     for attack_name, attack in found.attacks.items():
         values = settings.describe(attack) if is_dataclass(attack) else list[settings.Setting]()
         text = ", ".join(f"{s.name}={settings.text(s.value)}" for s in values)
         kind = type(attack).__name__ if values else getattr(attack, "__name__", repr(attack))
-        yield f"{attack_name:<16} {kind} {text}"
+        rows.append((attack_name, f"{kind} {text}"))
+    yield from _definitions(rows)
     yield ""
     yield str(source.path())
 
@@ -118,10 +121,18 @@ def _settings(of: object) -> Iterator[str]:
     """Name, value, range and help of every setting."""
     from robench import settings
 
-    described = settings.describe(of)
-    width = max((len(s.name) for s in described), default=0)
-    for setting in described:
-        yield f"  {setting.name:<{width}}  {settings.text(setting.value)}  ({setting.kind})"
-        if setting.help:
-            yield f"  {'':<{width}}  {setting.help}"
+    rows = [
+        (s.name, f"{settings.text(s.value)} ({s.kind})" + f". {s.help}" * bool(s.help))
+        for s in settings.describe(of)
+    ]
+    yield from _definitions(rows)
     yield ""
+
+
+def _definitions(rows: list[tuple[str, str]]) -> list[str]:
+    """Two columns, the second wrapped."""
+    formatter = click.HelpFormatter(width=width(), indent_increment=0)
+    if rows:
+        with formatter.indentation():
+            formatter.write_dl(rows)
+    return formatter.getvalue().splitlines()

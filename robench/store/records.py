@@ -82,6 +82,21 @@ def read_record(path: Path) -> Plain:
     return record
 
 
+def read_evaluation(path: Path) -> Plain:
+    """An evaluation's record, after a look at the outcomes beside it.
+
+    Raises:
+        StoreError: as for ``read_record``, or the outcomes are not the ones that were written.
+    """
+    record = read_record(path)
+    beside = path.with_suffix(".npz")
+    if record["status"] == "ok" and not (
+        beside.is_file() and checksum(beside) == record["outcomes"]
+    ):
+        raise StoreError(f"{beside} is missing or damaged; not used")
+    return record
+
+
 def share_outcome(folder: CellFolder, best: Evaluation, last: Evaluation, cell: Plain) -> bool:
     """Copy the best checkpoint's outcome to the last one's when both hold the same weights.
 
@@ -91,7 +106,7 @@ def share_outcome(folder: CellFolder, best: Evaluation, last: Evaluation, cell: 
     kept = cell["checkpoints"]
     if kept["best"]["sha256"] != kept["last"]["sha256"]:
         return False
-    record = read_record(folder.outcome(best))
+    record = read_evaluation(folder.outcome(best))
     if record["status"] != "ok":
         return False
     here, there = folder.outcome(last), folder.outcome(best)

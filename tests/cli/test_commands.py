@@ -67,7 +67,7 @@ def test_list_shows_every_plugin_and_what_is_wrong_with_it(
 def test_show_prints_the_numbers_that_will_run(robench: Robench) -> None:
     trades = robench("show", "method", "trades").out
     assert "beta          " in trades
-    assert "6  (a number >= 0)" in trades
+    assert "6 (a number >= 0). Weight of the KL term" in trades
     assert "on mnist: attack.steps=40, attack.step_size=0.01, beta=1" in trades
     quick = robench("show", "suite", "quick").out
     assert "pgd.steps=20" in quick

@@ -259,10 +259,12 @@ def test_damaged_weights_are_not_attacked(robench: Robench) -> None:
     assert len(trained(again)) == 1
 
 
-def test_a_damaged_evaluation_is_reported_and_redone(robench: Robench) -> None:
+@pytest.mark.parametrize("kind", ["json", "npz"])
+def test_a_damaged_evaluation_is_reported_and_redone(kind: str, robench: Robench) -> None:
     robench("run", "-m", "natural", *QUICK)
-    for path in Path("results/local/cells").glob("*/eval/best-*.json"):
-        path.write_text("{", encoding="utf-8")
+    for path in Path("results/local/cells").glob(f"*/eval/best-*.{kind}"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert f".{kind}" in robench("report").err
     again = robench("run", "-m", "natural", *QUICK)
     assert again.code == 0
     assert "redone" in again.err

@@ -11,8 +11,9 @@ from robench.data.load import Data
 from robench.errors import StoreError
 from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
+from robench.training.epochs import new_run
 from robench.training.method import method
-from robench.training.train import Trained, new_run, train
+from robench.training.train import Trained, train
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,172 @@
+"""From a cell's and an evaluation's records to tidy rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from robench.analysis.statistics import wilson
+from robench.errors import StoreError
+from robench.evaluation.outcomes import unpack
+from robench.settings import Plain
+from robench.store.records import CellFolder, read_record
+
+WORST = "worst"
+"""The row that closes a suite: what stands against all its attacks."""
+
+Row = dict[str, Any]
+
+OF_CELL = ("method", "settings", "dataset", "model", "seed")
+
+
+@dataclass(frozen=True)
+class TrainedCell:
+    """A cell's folder, its record, and the columns that all its rows share."""
+
+    folder: CellFolder
+    record: Plain
+    columns: Row
+
+
+def read_cell(folder: CellFolder) -> TrainedCell:
+    """A cell to make rows of.
+
+    Raises:
+        StoreError: its record is not to be trusted.
+    """
+    record = read_record(folder.record)
+    return TrainedCell(folder, record, _columns(folder, record))
+
+
+def _columns(folder: CellFolder, record: Plain) -> Row:
+    identity, environment = record["identity"], record["environment"]
+    inside = record["label"].partition("[")[2].removesuffix("]")
+    return {
+        "method": identity["method"],
+        "settings": inside,
+        "deviates": record["deviates"],
+        "dataset": identity["dataset"],
+        "model": identity["model"],
+        "seed": identity["seed"],
+        "select_on": record["select_on"],
+        "train_norm": identity["norm"],
+        "train_eps": identity["eps"],
+        "train_limit": identity["train_limit"],
+        "train_seconds": record.get("seconds"),
+        "train_forwards": record.get("forwards"),
+        "train_backwards": record.get("backwards"),
+        "device": environment["device"],
+        "torch": environment["torch"],
+        "cell": folder.path.name,
+    }
+
+
+def without_outcome(cell: TrainedCell) -> Row:
+    """A cell that has no weights to attack is one row that says why."""
+    own = ("status", "reason", "key")
+    return cell.columns | {"attack": WORST} | {name: cell.record[name] for name in own}
+
+
+def is_of(evaluation: Plain, cell: TrainedCell) -> bool:
+    """Whether an evaluation attacked the weights that the cell has now."""
+    identity, kept = evaluation["identity"], cell.record["checkpoints"]
+    weights = kept[identity["checkpoint"]]["sha256"]
+    return identity["cell"] == cell.record["key"] and evaluation["weights"] == weights
+
+
+def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
+    """A row for each attack, and one for the worst case over all of them."""
+    identity, environment = evaluation["identity"], evaluation["environment"]
+    common = cell.columns | {
+        "checkpoint": identity["checkpoint"],
+        "epoch": evaluation["epoch"],
+        "suite": identity["suite"],
+        "norm": identity["norm"],
+        "eps": identity["eps"],
+        "eps_value": float(Fraction(identity["eps"])),
+        "test_limit": identity["test_limit"],
+        "verdict": evaluation["verdict"],
+        "flags": " ".join(_flags_at(cell.record, evaluation["epoch"])),
+        "status": evaluation["status"],
+        "reason": evaluation["reason"],
+        "device": environment["device"],
+        "torch": environment["torch"],
+        "packages": evaluation["packages"],
+        "key": evaluation["key"],
+    }
+    if evaluation["status"] != "ok":
+        yield common | {"attack": WORST, "seconds": evaluation["seconds"]}
+        return
+    attacks = evaluation["order"][1:]
+    for name in attacks:
+        yield common | {"attack": name} | _accuracies(evaluation, name, [name])
+    last = evaluation["order"][-1]
+    yield common | {"attack": WORST} | _accuracies(evaluation, last, evaluation["order"])
+
+
+def _accuracies(evaluation: Plain, name: str, spent_by: list[str]) -> Row:
+    """How many stand after an attack and all before it, and what the named attacks cost."""
+    n, right, stands = evaluation["n"], evaluation["stands"]["natural"], evaluation["stands"][name]
+    low, high = wilson(stands, n)
+    costs = [evaluation["costs"][spender] for spender in spent_by]
+    return {
+        "n": n,
+        "n_right": right,
+        "n_stands": stands,
+        "natural_accuracy": right / n,
+        "robust_accuracy": stands / n,
+        "ci_low": low,
+        "ci_high": high,
+        **{key: sum(cost[key] for cost in costs) for key in ("seconds", "forwards", "backwards")},
+        "peak_mb": max(cost["peak_mb"] for cost in costs),
+    }
+
+
+def classes(cell: TrainedCell, evaluation: Plain, path: Path) -> Iterator[Row]:
+    """Natural and worst-case accuracy of each class, from the outcome of every image."""
+    if evaluation["status"] != "ok":
+        return
+    outcomes, identity = unpack(path.with_suffix(".npz")), evaluation["identity"]
+    own = {name: cell.columns[name] for name in OF_CELL}
+    own |= {name: identity[name] for name in ("checkpoint", "suite", "norm", "eps")}
+    for label in np.unique(outcomes.y):
+        mine = outcomes.y == label
+        yield own | {
+            "class": int(label),
+            "n": int(mine.sum()),
+            "n_right": int(outcomes.stands["natural"][mine].sum()),
+            "n_stands": int(outcomes.worst[mine].sum()),
+            "key": evaluation["key"],
+        }
+
+
+def epochs(cell: TrainedCell) -> list[Row]:
+    """The training curve.
+
+    Raises:
+        StoreError: train.csv is damaged.
+    """
+    own = {name: cell.columns[name] for name in (*OF_CELL, "cell")}
+    if not cell.folder.curve.is_file():
+        return []
+    try:
+        frame = pd.read_csv(cell.folder.curve)
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{cell.folder.curve} cannot be read: {error}") from error
+    return [own | row for row in cast(list[Row], frame.to_dict("records"))]
+
+
+def flags(cell: TrainedCell) -> Iterator[Row]:
+    """What went wrong in training, and when."""
+    own = {name: cell.columns[name] for name in (*OF_CELL, "cell")}
+    for trouble in cell.record.get("troubles", []):
+        yield own | trouble
+
+
+def _flags_at(record: Plain, epoch: int) -> list[str]:
+    """Flags that were up when a checkpoint was taken."""
+    return [t["flag"] for t in record.get("troubles", []) if t["epoch"] == epoch]
