@@ -65,11 +65,13 @@ def left(job: Job, folder: CellFolder, rerun: Rerun) -> tuple[bool, list[Evaluat
 def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> bool:
     """One job, while its cell's lock is held."""
     data = plan.data[job.cell.dataset]
-    _trusted(folder.record, tell)
+    before = _trusted(folder.record, tell)
     for evaluation in job.evaluations:
         _trusted(folder.outcome(evaluation), tell)
     must_train, missing = left(job, folder, rerun)
     if must_train:
+        if before is not None and before["status"] == "ok" and rerun != "always":
+            tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
         train_cell(job, data, folder, tell)
     record = read_record(folder.record)
     if record["status"] != "ok":

@@ -45,11 +45,10 @@ class CellFolder:
         return sorted((self.path / "eval").glob("*.json"))
 
     def has_weights(self, record: Plain) -> bool:
-        """Whether both checkpoints are there, as long as they were when they were written."""
-        kept = record.get("checkpoints", {})
+        """Whether both checkpoints are there, bit for bit as they were written."""
         return all(
-            self.weights(name).is_file() and self.weights(name).stat().st_size == facts["bytes"]
-            for name, facts in kept.items()
+            self.weights(name).is_file() and checksum(self.weights(name)) == facts["sha256"]
+            for name, facts in record["checkpoints"].items()
         )
 
 
