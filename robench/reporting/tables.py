@@ -1,5 +1,7 @@
 """The same table on a terminal, in Markdown and as CSV."""
 
+from typing import Literal
+
 import pandas as pd
 from rich import box
 from rich.console import Group
@@ -14,7 +16,8 @@ def terminal(summary: Summary) -> Group:
     """For a terminal of 80 columns and more."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     for number, name in enumerate(words.header(summary)):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        justify: Literal["left", "right"] = "left" if number == 0 else "right"
+        table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold")
     for row in words.cells(summary):
         table.add_row(*(Text(cell) for cell in row))
     below = words.caption(summary) + words.footnotes(summary)

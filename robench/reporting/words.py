@@ -15,14 +15,18 @@ def percent(value: float, n: int) -> str:
     return f"{100 * value:.{2 if n >= 2000 else 1}f}"
 
 
-def estimate(found: Estimate | None, n: int, *, interval: bool = False) -> str:
-    """``63.3``, ``63.3 ± 0.5`` over seeds, or ``63.3 (58.2-68.1)`` with a single one's interval."""
+def mean(found: Estimate | None, n: int) -> str:
+    """``63.3``, or a dash for what was not attacked."""
+    return "-" if found is None else percent(found.mean, n)
+
+
+def estimate(found: Estimate | None, n: int) -> str:
+    """``63.3 ± 0.5`` over seeds, or ``63.3 (58.2-68.1)`` with the interval of a single one."""
     if found is None:
         return "-"
     if found.spread is not None:
         return f"{percent(found.mean, n)} ± {percent(found.spread, n)}"
-    bounds = f" ({percent(found.low, n)}-{percent(found.high, n)})" if interval else ""
-    return percent(found.mean, n) + bounds
+    return f"{percent(found.mean, n)} ({percent(found.low, n)}-{percent(found.high, n)})"
 
 
 def title(summary: Summary) -> str:
@@ -95,15 +99,17 @@ def _row(summary: Summary, line: Line, n: int) -> list[str]:
     label = line.label + " †" * bool(line.deviates) + f" (n={len(line.seeds)})" * short
     values = {
         "gap": "-" if math.isnan(line.gap) else percent(line.gap, n),
-        "last": estimate(line.last, n),
+        "last": mean(line.last, n),
         "flags": " ".join(line.flags),
     }
     return [
         label,
-        estimate(line.natural, n, interval=True),
-        *(estimate(line.attacks.get(name), n) for name in summary.attacks[:-1]),
+        estimate(line.natural, n),
+        *(mean(line.attacks.get(name), n) for name in summary.attacks[:-1]),
         *(
-            estimate(line.worst.get(eps), n, interval=eps == summary.headline)
+            estimate(line.worst.get(eps), n)
+            if eps == summary.headline
+            else mean(line.worst.get(eps), n)
             for eps in summary.radii
         ),
         *(values[name] for name in _optional(summary)),
