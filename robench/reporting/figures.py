@@ -86,8 +86,13 @@ def _canvas(summary: Summary) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
     suite, shared = words.VERDICTS[str(summary.shared["verdict"])], summary.shared
-    axes.set_title(f"{shared['dataset']}, {shared['model']}, {summary.checkpoint} checkpoint\n"
-                   f"suite {shared['suite']}: {suite}; n={shared['n']}", fontsize=8)  # fmt: skip
+    what = f"{shared['dataset']}, {shared['model']}, {summary.checkpoint} checkpoint"
+    sure = (
+        f"{summary.seeds} seeds, smallest to largest"
+        if summary.seeds > 1
+        else "95 % Wilson intervals"
+    )
+    axes.set_title(f"{what}, n={shared['n']}, {sure}\nsuite {shared['suite']}: {suite}", fontsize=8)
     return figure, axes
 
 
