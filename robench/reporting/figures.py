@@ -63,11 +63,13 @@ def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
             points = {"0": line.natural, **line.worst}
             radii = sorted(points, key=Fraction)
             at = [float(Fraction(eps)) for eps in radii]
-            axes.plot(at, [100 * points[e].mean for e in radii], marker, ls="-", ms=4,
-                      color=colour, label=line.label)  # fmt: skip
-            axes.fill_between(at, [100 * points[e].low for e in radii],
-                              [100 * points[e].high for e in radii],
-                              color=colour, alpha=0.15, lw=0)  # fmt: skip
+            measured = len(radii) > 2  # else nothing is known between the two ends
+            axes.plot(at, [100 * points[e].mean for e in radii], marker, ls="-" if measured else ":",
+                      ms=4, color=colour, label=line.label)  # fmt: skip
+            if measured:
+                axes.fill_between(at, [100 * points[e].low for e in radii],
+                                  [100 * points[e].high for e in radii],
+                                  color=colour, alpha=0.15, lw=0)  # fmt: skip
             rows += [_row(line, eps) for eps in radii]
         trained = float(Fraction(str(summary.shared["train_eps"])))
         axes.axvline(trained, color="0.4", ls=":", lw=1)
