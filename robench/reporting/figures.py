@@ -63,10 +63,10 @@ def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
             points = {"0": line.natural, **line.worst}
             radii = sorted(points, key=Fraction)
             at = [float(Fraction(eps)) for eps in radii]
-            measured = len(radii) > 2  # else nothing is known between the two ends
-            axes.plot(at, [100 * points[e].mean for e in radii], marker, ls="-" if measured else ":",
+            dense = len(radii) > 2  # else nothing is known between the two ends
+            axes.plot(at, [100 * points[e].mean for e in radii], marker, ls="-" if dense else ":",
                       ms=4, color=colour, label=line.label)  # fmt: skip
-            if measured:
+            if dense:
                 axes.fill_between(at, [100 * points[e].low for e in radii],
                                   [100 * points[e].high for e in radii],
                                   color=colour, alpha=0.15, lw=0)  # fmt: skip
