@@ -75,13 +75,27 @@ def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> 
         train_cell(job, data, folder, tell)
     record = read_record(folder.record)
     if record["status"] != "ok":
+        if not must_train:
+            tell(_left_alone(f"{job.cell.label} seed {job.cell.seed}", record))
         return False
     for evaluation in missing:
         best = replace(evaluation, checkpoint="best")
         shared = best != evaluation and best in job.evaluations
         if not (shared and share_outcome(folder, best, evaluation, record)):
             evaluate_cell(job, evaluation, plan.suites[evaluation.suite], data, folder, tell)
-    return all(_done(folder, evaluation, record, fine=True) for evaluation in job.evaluations)
+    bad = [e for e in job.evaluations if not _done(folder, e, record, fine=True)]
+    for evaluation in bad:
+        if evaluation not in missing:
+            seed = f"seed {job.cell.seed}"
+            label = f"{job.cell.label} {seed} {evaluation.checkpoint} {evaluation.suite}"
+            tell(_left_alone(label, read_record(folder.outcome(evaluation))))
+    return not bad
+
+
+def _left_alone(label: str, record: Plain) -> Warned:
+    """What failed in an earlier run and was not tried again."""
+    again = "--rerun failed tries it again"
+    return Warned(f"{label} {record['status']} before: {record['reason']}; {again}")
 
 
 def _done(folder: CellFolder, evaluation: Evaluation, cell: Plain, *, fine: bool) -> bool:

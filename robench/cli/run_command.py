@@ -131,12 +131,22 @@ def command(**options: Any) -> int:  # fmt: skip
         listing(planned, results, options["rerun"])
         click.echo(results)
         return 0
+    _keep(options, results)
     if not (options["as_json"] or options["quiet"]):
         announce(planned, device, err=True)
     with progress.reporter(options["as_json"], options["quiet"]) as tell:
         fine = run(planned, results, options["rerun"], tell)
     click.echo(results / "results.csv")
     return 0 if fine else 1
+
+
+def _keep(options: dict[str, Any], results: Path) -> None:
+    """Leave the grid beside its results: ``--config`` with that file asks for the same again."""
+    from robench.store.files import digest, write
+    from robench.store.grid import to_config
+
+    text = to_config(options)
+    write(results / "grids" / f"{digest(text)[:8]}.toml", text.encode())
 
 
 def _request(options: dict[str, Any]) -> "Request":

@@ -1,6 +1,7 @@
 """The grid as typed: lists, ranges and brackets to the product of what they name."""
 
 import itertools
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,12 @@ from robench.radius import Norm
 from robench.store.cell import Kept
 
 MOST_SEEDS = 1000
+
+OPTIONS = (
+    "methods", "dataset", "model", "suite", "norm", "eps", "train_norm", "train_eps", "seeds",
+    "checkpoints", "train_limit", "test_limit", "set",
+)  # fmt: skip
+"""Options of a run that say which cells there are; the others say where and how they are run."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,21 @@ def read_config(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"config {path} is no TOML: {error}") from error
     return content
+
+
+def to_config(options: Mapping[str, Any]) -> str:
+    """The grid file that asks for the same grid again: options as typed, ``set`` as pairs."""
+    # JSON's strings, whole numbers and lists are TOML's, too.
+    lines = [
+        f"{name.replace('_', '-')} = {json.dumps(options[name])}"
+        for name in OPTIONS
+        if name != "set" and options[name]
+    ]
+    changes = [text.partition("=") for text in options["set"]]
+    if changes:
+        lines += ["", "[set]"]
+        lines += [f"{json.dumps(k.strip())} = {json.dumps(v.strip())}" for k, _, v in changes]
+    return "\n".join(lines) + "\n"
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

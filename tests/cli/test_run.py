@@ -183,7 +183,9 @@ def test_a_failed_cell_is_a_row_and_stops_no_other(
     assert robench("status").code == 1
     # It stays failed until it is asked for again.
     mood("well")
-    assert robench("run", "-m", "crashing,natural", *QUICK).code == 1
+    left_alone = robench("run", "-m", "crashing,natural", *QUICK)
+    assert left_alone.code == 1
+    assert f"crashing seed 0 {status} before: {reason}; --rerun failed" in left_alone.err
     mended = robench("run", "-m", "crashing,natural", *QUICK, "--rerun", "failed")
     assert mended.code == 0
     assert len(trained(mended)) == 1
@@ -203,6 +205,9 @@ def test_a_crashed_attack_is_a_failed_row_without_a_number(
     assert set(failed["attack"]) == {"worst"}
     assert set(failed["reason"]) == {"AttackError: attack 'bad' failed: RuntimeError: no gradient"}
     assert failed[["natural_accuracy", "robust_accuracy", "n_stands"]].isna().all(axis=None)
+    again = robench("run", "-m", "natural", *QUICK, "--suite", "broken,quick")
+    assert again.code == 1
+    assert "natural seed 0 best broken failed before: AttackError" in again.err
     assert (found[found["suite"] == "quick"]["status"] == "ok").all()
 
 
@@ -323,6 +328,17 @@ def test_config_file_environment_and_command_line(
     assert "madry[attack.steps=3] seed 5" in wins.out
     monkeypatch.setenv("ROBENCH_SEEDS", "7")
     assert "madry seed 7" in robench("run", "-m", "madry", "--plan").out
+
+
+def test_a_grid_can_be_asked_for_again_from_its_results(robench: Robench) -> None:
+    asked = ("-m", "trades[beta=1,3]", "-m", "natural", "--eps", "1/16,3/16", "--seeds", "0-1")
+    first = robench("run", *asked, *QUICK, "--set", "trades.attack.steps=2")
+    (grid,) = Path("results/local/grids").glob("*.toml")
+    again = robench("run", "--config", str(grid))
+    assert (first.code, again.code) == (0, 0)
+    assert len(trained(first)) == 6
+    assert not trained(again)
+    assert list(Path("results/local/grids").iterdir()) == [grid]
 
 
 def test_progress_as_json(robench: Robench) -> None:
