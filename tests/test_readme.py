@@ -6,6 +6,7 @@
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,21 @@ def test_tables_are_the_committed_results() -> None:
     text = README.read_text(encoding="utf-8")
     assert len(MARKED.findall(text)) == 2
     assert refreshed(text) == text, "run make readme"
+
+
+def test_committed_tables_come_from_committed_cells(
+    robench: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    committed = ROOT / "results" / "digits"
+    shutil.copytree(committed / "cells", tmp_path / "digits" / "cells")
+    done = robench("report", "digits")
+    assert done.code == 0
+    assert "warning" not in done.err
+    made = sorted((tmp_path / "digits" / "report" / "tables").glob("*.md"))
+    assert len(made) == 2
+    for path in made:
+        text = (committed / "report" / "tables" / path.name).read_text(encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == text
 
 
 def test_links_lead_somewhere() -> None:

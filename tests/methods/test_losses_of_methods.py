@@ -115,6 +115,30 @@ def test_at_eps_zero_adversarial_training_is_natural_training(batch: Batch) -> N
         assert torch.equal(one, other)
 
 
+def test_one_long_step_from_a_random_start_is_fast_adversarial_training(unsure: Unsure) -> None:
+    """FGSM-RS: a uniform start, then a step of 1.25 eps, clipped to the ball and to [0, 1]."""
+    model, x, y, eps = unsure.model, unsure.batch.x, unsure.batch.y, 0.05
+    run = Run(Threat("Linf", eps), 256, 4, 3)
+    chosen = method("madry", changes={"attack.steps": 1, "attack.step_size": 1.25 * eps})
+    torch.manual_seed(5)
+    found = chosen.perturb(model, unsure.batch, run)
+    torch.manual_seed(5)
+    start = (x + torch.empty_like(x).uniform_(-eps, eps)).clamp(0, 1).requires_grad_()
+    (slope,) = torch.autograd.grad(F.cross_entropy(model(start), y, reduction="sum"), start)
+    moved = (start - x + 1.25 * eps * slope.sign()).clamp(-eps, eps)
+    assert torch.allclose(found, (x + moved).clamp(0, 1), atol=1e-6)
+
+
+def test_without_steps_madry_trains_on_uniform_noise(unsure: Unsure) -> None:
+    run = Run(Threat("Linf", 0.05), 256, 4, 3)
+    x_adv = method("madry", changes={"attack.steps": 0}).perturb(unsure.model, unsure.batch, run)
+    inner = (unsure.batch.x > 0.05) & (unsure.batch.x < 0.95)  # where [0, 1] cuts nothing
+    noise = (x_adv - unsure.batch.x)[inner] / 0.05
+    assert noise.abs().max() <= 1 + 1e-5
+    assert noise.mean().abs() < 0.02
+    assert noise.var().item() == pytest.approx(1 / 3, rel=0.02)
+
+
 def test_mart_without_kl_and_boost_is_the_cross_entropy(unsure: Unsure, attacked: Tensor) -> None:
     model, batch = unsure.model, unsure.batch
     q = model(attacked).softmax(1)
