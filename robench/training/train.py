@@ -68,7 +68,8 @@ def train(
                 new = Checkpoint(done.number, done.stage, _tensors(done.model, run), look)
                 if trained is not None and trained.last.stage != new.stage:
                     before = []
-                found = troubles(done.number, look, before)
+                robust = method.select_on == "robust"
+                found = troubles(done.number, look, before, robust=robust)
                 before.append(look)
                 for trouble in _unheard(found, trained):
                     tell(Warned(f"{cell}: epoch {trouble.epoch}: {trouble.detail}"))

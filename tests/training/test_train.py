@@ -256,10 +256,11 @@ def test_catastrophic_overfitting_is_a_fall_of_robust_accuracy_alone() -> None:
     good = Validation(natural=0.8, robust=0.5, commonest=0.3)
     fallen = Validation(natural=0.85, robust=0.1, commonest=0.3)
     worse = Validation(natural=0.3, robust=0.1, commonest=0.3)
-    assert [t.flag for t in troubles(7, fallen, [good])] == [OVERFITTED]
-    assert troubles(7, worse, [good]) == []
-    assert troubles(7, good, [fallen]) == []
-    assert troubles(1, fallen, []) == []
+    assert [t.flag for t in troubles(7, fallen, [good], robust=True)] == [OVERFITTED]
+    assert troubles(7, fallen, [good], robust=False) == []
+    assert troubles(7, worse, [good], robust=True) == []
+    assert troubles(7, good, [fallen], robust=True) == []
+    assert troubles(1, fallen, [], robust=True) == []
 
 
 def test_a_fall_of_robust_accuracy_is_recorded_once_and_at_its_epochs(
