@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from robench.analysis import table
 from robench.errors import StoreError
-from robench.events import Started, Tell, Warned
+from robench.events import Finished, Started, Tell, Warned
 from robench.plan import Job, Plan
 from robench.settings import Plain
 from robench.store.cell import Evaluation
@@ -22,7 +22,7 @@ from robench.store.records import (
     read_record,
     share_outcome,
 )
-from robench.work import evaluate_cell, train_cell
+from robench.work import describe, evaluate_cell, train_cell
 
 Rerun = Literal["missing", "failed", "always"]
 RERUNS: tuple[Rerun, ...] = get_args(Rerun)
@@ -81,14 +81,16 @@ def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> 
     for evaluation in missing:
         best = replace(evaluation, checkpoint="best")
         shared = best != evaluation and best in job.evaluations
-        if not (shared and share_outcome(folder, best, evaluation, record)):
+        if shared and share_outcome(folder, best, evaluation, record):
+            label = describe(job, evaluation)
+            tell(Finished(job.cell.name, label, "ok", "the same weights as best", 0.0))
+        else:
             evaluate_cell(job, evaluation, plan.suites[evaluation.suite], data, folder, tell)
     bad = [e for e in job.evaluations if not _done(folder, e, record, fine=True)]
     for evaluation in bad:
         if evaluation not in missing:
-            seed = f"seed {job.cell.seed}"
-            label = f"{job.cell.label} {seed} {evaluation.checkpoint} {evaluation.suite}"
-            tell(_left_alone(label, read_record(folder.outcome(evaluation))))
+            failed = read_record(folder.outcome(evaluation))
+            tell(_left_alone(describe(job, evaluation), failed))
     return not bad
 
 

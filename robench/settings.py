@@ -106,12 +106,12 @@ def text(value: object) -> str:
 
 def _number(value: float) -> str:
     """The first of 0.5, 8/255 (or 1.5/255) and 1/30 that is exact."""
-    if float(short := f"{value:g}") == value:
+    short = f"{value:g}"
+    if not math.isfinite(value) or float(short) == value:
         return short
     levels = float(f"{255 * value:g}")
-    if levels / 255 == value and (
-        levels == int(levels) <= 64 or 2 * levels == int(2 * levels) < 16
-    ):
+    usual = levels.is_integer() if levels >= 8 else (2 * levels).is_integer()
+    if levels / 255 == value and usual and levels <= 64:
         return f"{levels:g}/255"
     ratio = Fraction(value).limit_denominator(1000)
     return str(ratio) if ratio.numerator / ratio.denominator == value else str(value)

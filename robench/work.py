@@ -67,9 +67,7 @@ def evaluate_cell(
     job: Job, evaluation: Evaluation, suite: Suite, data: Data, folder: CellFolder, tell: Tell
 ) -> None:
     """Attack one checkpoint and write the outcome of every image and, last, the record."""
-    cell, clock = job.cell, time.perf_counter()
-    at = f"{evaluation.norm} {show_eps(evaluation.eps)}"
-    label = f"{cell.label} seed {cell.seed} {evaluation.checkpoint} {evaluation.suite} {at}"
+    cell, clock, label = job.cell, time.perf_counter(), describe(job, evaluation)
     kept = read_record(folder.record)["checkpoints"][evaluation.checkpoint]
     record = _header(evaluation.key, evaluation.identity, data) | {
         "cell": cell.name,
@@ -89,6 +87,12 @@ def evaluate_cell(
     record["seconds"] = time.perf_counter() - clock
     write_json(folder.outcome(evaluation), record)
     tell(_finished(cell, label, record))
+
+
+def describe(job: Job, evaluation: Evaluation) -> str:
+    """An evaluation in words: ``madry seed 0 best quick Linf 8/255``."""
+    what = f"{job.cell.label} seed {job.cell.seed} {evaluation.checkpoint} {evaluation.suite}"
+    return f"{what} {evaluation.norm} {show_eps(evaluation.eps)}"
 
 
 def _attack(

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from robench import __version__
@@ -10,6 +11,7 @@ from robench.versions import version
 PACKAGES = ("torch", "torchvision", "numpy", "autoattack", "pyautoattack", "torchattacks")
 
 
+@cache
 def provenance() -> dict[str, object]:
     """Versions of everything a number may depend on; ``None`` for what is not installed."""
     return {

@@ -41,6 +41,9 @@ CASES = [
     ("-m madry --config nothing.toml", "config nothing.toml cannot be read: No such file"),
     ("-m madry --config wrong.toml", "no option of wrong.toml is called 'method'; did you mean"),
     ("-m madry --config torn.toml", "config torn.toml is no TOML"),
+    ("-m madry --config nan.toml", "recipe: lr cannot be nan; it is a number > 0"),
+    ("-m madry --config table.toml", "'set' in a config file is a table"),
+    ("-m madry --config nested.toml", "seeds"),
     ("-m madry --train-limit 0", "'--train-limit': 0 is not in the range x>=1"),
     ("-m madry --test-limit -3", "'--test-limit': -3 is not in the range x>=1"),
     ("-m madry --checkpoints bst", "no checkpoint is called 'bst'; did you mean 'best'?"),
@@ -58,6 +61,9 @@ def prepared(tmp_path: Path) -> None:
     """A folder with a few things that are wrong."""
     (tmp_path / "wrong.toml").write_text('method = ["madry"]\n', encoding="utf-8")
     (tmp_path / "torn.toml").write_text("methods = [", encoding="utf-8")
+    (tmp_path / "nan.toml").write_text("[set.recipe]\nlr = nan\n", encoding="utf-8")
+    (tmp_path / "table.toml").write_text("set = 3\n", encoding="utf-8")
+    (tmp_path / "nested.toml").write_text("[seeds]\na = 1\n", encoding="utf-8")
     methods = tmp_path / "methods"
     methods.mkdir()
     (methods / "broken.py").write_text("import nothing_like_this\n", encoding="utf-8")

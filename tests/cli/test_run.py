@@ -207,7 +207,7 @@ def test_a_crashed_attack_is_a_failed_row_without_a_number(
     assert failed[["natural_accuracy", "robust_accuracy", "n_stands"]].isna().all(axis=None)
     again = robench("run", "-m", "natural", *QUICK, "--suite", "broken,quick")
     assert again.code == 1
-    assert "natural seed 0 best broken failed before: AttackError" in again.err
+    assert "natural seed 0 best broken Linf 3/16 failed before: AttackError" in again.err
     assert (found[found["suite"] == "quick"]["status"] == "ok").all()
 
 
