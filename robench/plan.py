@@ -74,9 +74,7 @@ def plan(request: Request, device: torch.device) -> Plan:
         _check_radii(name, facts, request.train_norm, _train_radii(request, facts))
     data = {name: _load(name, request, device) for name in request.datasets}
     jobs = [
-        job
-        for training in trainings
-        for job in _jobs(training, request, data[training.dataset].digest)
+        job for training in trainings for job in _jobs(training, request, data[training.dataset])
     ]
     unique = {job.cell.key: job for job in jobs}
     notes = dict.fromkeys(note for job in unique.values() for note in _notes(job))
@@ -131,7 +129,7 @@ def _training(
     )
 
 
-def _jobs(training: _Trained, request: Request, data: str) -> Iterator[Job]:
+def _jobs(training: _Trained, request: Request, data: Data) -> Iterator[Job]:
     for eps in _train_radii(request, training.facts):
         for seed in request.seeds:
             cell = Cell(
@@ -140,8 +138,8 @@ def _jobs(training: _Trained, request: Request, data: str) -> Iterator[Job]:
                 settings=settings.plain(training.method),
                 recipe=training.recipe,
                 dataset=training.dataset,
-                data=data,
-                train_limit=request.train_limit,
+                data=data.digest,
+                train_limit=data.train_limit,
                 model=training.model,
                 norm=request.train_norm,
                 eps=eps,
@@ -151,10 +149,12 @@ def _jobs(training: _Trained, request: Request, data: str) -> Iterator[Job]:
                 deviates=training.deviates,
             )
             radii = _radii(request.eps, training.facts, request.norm)
-            yield Job(cell, training.method, tuple(_evaluations(cell, request, radii)))
+            yield Job(cell, training.method, tuple(_evaluations(cell, request, data, radii)))
 
 
-def _evaluations(cell: Cell, request: Request, radii: tuple[Fraction, ...]) -> Iterator[Evaluation]:
+def _evaluations(
+    cell: Cell, request: Request, data: Data, radii: tuple[Fraction, ...]
+) -> Iterator[Evaluation]:
     for checkpoint in request.checkpoints:
         for name in request.suites:
             for eps in radii:
@@ -165,7 +165,7 @@ def _evaluations(cell: Cell, request: Request, radii: tuple[Fraction, ...]) -> I
                     plugin=plugins.get("attacks", name).digest(),
                     norm=request.norm,
                     eps=eps,
-                    test_limit=request.test_limit,
+                    test_limit=data.test_limit,
                 )
 
 

@@ -51,6 +51,9 @@ class Data:
     test: Images
     digest: str
     """SHA-256 of all images and labels before any limit."""
+    train_limit: int | None = None
+    test_limit: int | None = None
+    """Limits that left something out; none when all images are there."""
 
 
 def load(
@@ -83,8 +86,20 @@ def load(
         held_out = min(5000, len(whole["train"]) // 10)
         train, validation, _ = _split(whole["train"], len(whole["train"]) - held_out, held_out)
         test = _split(whole["test"], len(whole["test"]), 0)[0]
-    digest = _digest(parts)
-    return Data(name, known, train.first(train_limit), validation, test.first(test_limit), digest)
+    return Data(
+        name,
+        known,
+        train.first(train_limit),
+        validation,
+        test.first(test_limit),
+        _digest(parts),
+        _binding(train_limit, train),
+        _binding(test_limit, test),
+    )
+
+
+def _binding(limit: int | None, images: Images) -> int | None:
+    return limit if limit is not None and limit < len(images) else None
 
 
 def _split(images: Images, *sizes: int) -> list[Images]:

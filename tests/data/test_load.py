@@ -43,6 +43,9 @@ def test_a_smaller_limit_keeps_images_of_a_larger_one(digits: Data) -> None:
     assert small.train.origin.equal(large.train.origin[:100])
     assert small.test.origin.equal(large.test.origin[:20])
     assert len(small.validation) == 359
+    assert (small.train_limit, small.test_limit) == (100, 20)
+    all_of_it = load("digits", Path(), CPU, train_limit=1078, test_limit=99999)
+    assert (all_of_it.train_limit, all_of_it.test_limit) == (None, None)
     assert small.digest == digits.digest
 
 
