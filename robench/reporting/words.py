@@ -45,10 +45,6 @@ def caption(summary: Summary) -> list[str]:
     shared = summary.shared
     if not summary.lines:
         return ["Nothing was evaluated."]
-    chosen = {
-        "best": "Best checkpoint by accuracy on held-out validation images; last: end of training.",
-        "last": "Last checkpoint: the weights at the end of training.",
-    }
     verdict = VERDICTS[str(shared["verdict"])]
     found = [
         f"Per cent of {shared['n']} test images"
@@ -57,7 +53,7 @@ def caption(summary: Summary) -> list[str]:
         f"worst: right after every attack, image by image; gap: {summary.attacks[0]} minus worst."
         if summary.attacks
         else "",
-        chosen[summary.checkpoint],
+        _chosen(summary),
     ]
     limits = [
         f"{limit:,} {kind} images"
@@ -126,5 +122,13 @@ def _optional(summary: Summary) -> list[str]:
     ]
 
 
+def _chosen(summary: Summary) -> str:
+    if summary.checkpoint == "last":
+        return "Last checkpoint: the weights at the end of training."
+    beside = "; last: end of training." if "last" in _optional(summary) else "."
+    return f"Best checkpoint by accuracy on held-out validation images{beside}"
+
+
 def _over_seeds(summary: Summary) -> str:
-    return f"; ± is the standard deviation over up to {summary.seeds} seeds."
+    equal = all(len(line.seeds) == summary.seeds for line in summary.lines)
+    return f"; ± is the standard deviation over {'' if equal else 'up to '}{summary.seeds} seeds."
