@@ -69,7 +69,8 @@ def _suite(name: str) -> Iterator[str]:
     yield f"verdict: {VERDICTS[found.verdict]}"
     yield f"norms: {', '.join(found.norms)}"
     if found.needs:
-        yield f"packages: {found.packages() or 'not installed: ' + str(found.needs)}"
+        wanted = ", ".join(" or ".join(group) for group in found.needs)
+        yield f"packages: {found.packages() or f'{wanted}, not installed'}"
     yield "each attack sees the images that stand after those before it"
     yield ""
     rows = []
