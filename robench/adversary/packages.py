@@ -1,6 +1,7 @@
 """Attacks of other packages behind robench's protocol; each package is imported when it attacks."""
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,11 +15,28 @@ AUTOATTACK = ("autoattack", "pyautoattack")
 """The original, from its repository; and the same four attacks under their name on PyPI."""
 
 
+Component = Literal["apgd-ce", "apgd-t", "fab-t", "square"]
+
+BUDGETS: Mapping[Component, Mapping[str, Mapping[str, int]]] = {
+    "apgd-ce": {"apgd": {"n_iter": 100, "n_restarts": 1}},
+    "apgd-t": {"apgd_targeted": {"n_iter": 100, "n_restarts": 1, "n_target_classes": 9}},
+    "fab-t": {"fab": {"n_iter": 100, "n_restarts": 1, "n_target_classes": 9}},
+    "square": {"square": {"n_queries": 5000, "n_restarts": 1}},
+}
+"""Croce & Hein 2020: attributes of the package's attacks in its standard version."""
+
+
 @dataclass(frozen=True)
 class AutoAttack:
     """One attack of AutoAttack's standard version, with its published budget."""
 
-    component: Literal["apgd-ce", "apgd-t", "fab-t", "square"]
+    component: Component
+
+    @property
+    def budget(self) -> str:
+        """In words."""
+        (part,) = BUDGETS[self.component].values()
+        return ", ".join(f"{name}={value}" for name, value in part.items())
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Perturbed images; those that it could not break come back unchanged."""
@@ -26,6 +44,9 @@ class AutoAttack:
         seed = torch.initial_seed()  # the suite's, for this attack
         attack = package(model, norm=threat.norm, eps=threat.eps, seed=seed, **version)
         attack.attacks_to_run, attack.verbose = [self.component], False
+        for part, budget in BUDGETS[self.component].items():
+            for name, value in budget.items():
+                setattr(getattr(attack, part), name, value)
         with torch.no_grad():
             others = model(x[:1]).shape[1] - 1
         if others < 3 and self.component == "apgd-t":

@@ -78,7 +78,8 @@ def _suite(name: str) -> Iterator[str]:
         values = settings.describe(attack) if is_dataclass(attack) else list[settings.Setting]()
         text = ", ".join(f"{s.name}={settings.text(s.value)}" for s in values)
         kind = type(attack).__name__ if values else getattr(attack, "__name__", repr(attack))
-        rows.append((attack_name, f"{kind} {text}"))
+        budget = f" {attack.budget}" if hasattr(attack, "budget") else ""
+        rows.append((attack_name, f"{kind} {text}{budget}"))
     yield from _definitions(rows)
     yield ""
     yield str(source.path())

@@ -69,13 +69,18 @@ def test_the_original_package_is_tried_first(monkeypatch: pytest.MonkeyPatch) ->
     calls: list[dict[str, object]] = []
 
     class Original:
+        attacks_to_run: list[str]
+        verbose: bool
+
         def __init__(self, model: nn.Module, **settings: object) -> None:
             self.apgd_targeted = types.SimpleNamespace(n_target_classes=9)
             self.fab = types.SimpleNamespace(n_target_classes=9)
+            self.square = types.SimpleNamespace(n_queries=1)
             calls.append(settings)
 
         def run_standard_evaluation(self, x: Tensor, y: Tensor, bs: int = 250) -> Tensor:
-            calls.append({"bs": bs, "run": self.attacks_to_run, "verbose": self.verbose})  # type: ignore[attr-defined]
+            said = {"run": self.attacks_to_run, "verbose": self.verbose}
+            calls.append({"bs": bs, "queries": self.square.n_queries, **said})
             return x
 
     module = types.ModuleType("autoattack")
@@ -87,7 +92,7 @@ def test_the_original_package_is_tried_first(monkeypatch: pytest.MonkeyPatch) ->
     with seeded(7):
         assert torch.equal(AutoAttack("square")(model, x, torch.arange(3), THREAT), x)
     assert calls[0]["seed"] == 7
-    assert calls[1] == {"bs": 3, "run": ["square"], "verbose": False}
+    assert calls[1] == {"bs": 3, "run": ["square"], "verbose": False, "queries": 5000}
 
 
 def test_too_few_classes_for_a_targeted_attack() -> None:
