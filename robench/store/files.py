@@ -68,14 +68,20 @@ def checksum(path: Path) -> str:
 
 @contextmanager
 def locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file; yields False at once when somebody else holds it and ``wait`` is off."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Hold a lock file; yields False at once when somebody else holds it and ``wait`` is off.
+
+    Raises:
+        StoreError: the folder cannot be written to.
+    """
     lock = FileLock(path, timeout=-1 if wait else 0)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         yield False
         return
+    except OSError as error:
+        raise StoreError(f"cannot lock {path}: {error.strerror or error}") from error
     try:
         yield True
     finally:

@@ -280,6 +280,13 @@ def test_a_damaged_evaluation_is_reported_and_redone(kind: str, robench: Robench
     assert len(table()) == 6
 
 
+def test_a_folder_that_cannot_be_written_is_one_clear_line(robench: Robench) -> None:
+    done = robench("run", "-m", "natural", *QUICK, "--results", "/proc/nowhere", "-q")
+    assert done.code == 1
+    assert len(done.err.splitlines()) == 1
+    assert "cannot write /proc/nowhere" in done.err
+
+
 def test_plan_says_what_would_run_and_runs_nothing(robench: Robench) -> None:
     planned = robench("run", "-m", "madry,trades[beta=3]", *QUICK, "--plan")
     assert planned.code == 0
