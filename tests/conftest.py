@@ -25,6 +25,15 @@ torch.set_num_threads(1)  # tiny tensors: a second thread only waits
 hypothesis_settings.register_profile("robench", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("robench")
 
+_root = os.environ.get("ROBENCH_DATA_ROOT")
+DATA_ROOT = Path(_root).absolute() if _root else None
+"""Where real data are, as the one who runs the tests has set it."""
+
+# Options come from the environment, too, and what a user has set there is not for the tests:
+# a test of missing data would find the real ones and train on them.
+for _name in [name for name in os.environ if name.startswith("ROBENCH_")]:
+    del os.environ[_name]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -109,10 +118,9 @@ def unsure() -> Unsure:
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """A torchvision root with MNIST and CIFAR-10, or a reason to skip."""
-    root = os.environ.get("ROBENCH_DATA_ROOT")
-    if not root or not (Path(root) / "MNIST").is_dir():
+    if DATA_ROOT is None or not (DATA_ROOT / "MNIST").is_dir():
         pytest.skip("needs real data: set ROBENCH_DATA_ROOT to a torchvision root with MNIST")
-    return Path(root).absolute()
+    return DATA_ROOT
 
 
 def confidence(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

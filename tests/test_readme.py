@@ -3,7 +3,6 @@
 ``python -m tests.test_readme`` (``make readme``) puts the tables of results/ between its markers.
 """
 
-import os
 import re
 import shlex
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome
+from tests.conftest import DATA_ROOT, Outcome
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -96,10 +95,10 @@ def test_every_command_runs(
     for command in commands():
         arguments = shlex.split(command)[1:]
         if "--download" in arguments:  # real data: planned where they are, never fetched
-            if "ROBENCH_DATA_ROOT" not in os.environ:
+            if DATA_ROOT is None:
                 continue
             arguments.remove("--download")
-            arguments[arguments.index("--data-root") + 1] = os.environ["ROBENCH_DATA_ROOT"]
+            arguments[arguments.index("--data-root") + 1] = str(DATA_ROOT)
             arguments.append("--plan")
         done = robench(*arguments)
         assert done.code == 0, f"{command}\n{done.out}{done.err}"
