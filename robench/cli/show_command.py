@@ -1,6 +1,7 @@
 """``robench show``: one thing, with every number that will be used."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -17,11 +18,11 @@ def command(kind: str, name: str) -> int:
     """
     pages = {"method": _method, "suite": _suite, "dataset": _dataset, "model": _model}
     for line in pages[kind](name):
-        click.echo(click.wrap_text(line, width()) if len(line) > width() else line)
+        click.echo(line if isinstance(line, Path) else click.wrap_text(line, width()))
     return 0
 
 
-def _method(name: str) -> Iterator[str]:
+def _method(name: str) -> Iterator[str | Path]:
     import inspect
 
     from robench import plugins, settings
@@ -42,7 +43,7 @@ def _method(name: str) -> Iterator[str]:
     yield ""
     yield from _settings(base)
     yield from _presets({key: preset for key, preset in known.items() if key != "*"}, base)
-    yield str(source.path())
+    yield source.path()
 
 
 def _presets(known: dict[str, object], base: object) -> Iterator[str]:
@@ -56,7 +57,7 @@ def _presets(known: dict[str, object], base: object) -> Iterator[str]:
         yield ""
 
 
-def _suite(name: str) -> Iterator[str]:
+def _suite(name: str) -> Iterator[str | Path]:
     from dataclasses import is_dataclass
 
     from robench import plugins, settings
@@ -82,7 +83,7 @@ def _suite(name: str) -> Iterator[str]:
         rows.append((attack_name, f"{kind} {text}{budget}"))
     yield from _definitions(rows)
     yield ""
-    yield str(source.path())
+    yield source.path()
 
 
 def _dataset(name: str) -> Iterator[str]:

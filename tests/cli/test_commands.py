@@ -79,6 +79,17 @@ def test_show_prints_the_numbers_that_will_run(robench: Robench) -> None:
     assert "269,722 parameters" in robench("show", "model", "resnet20").out
 
 
+def test_a_path_is_never_broken(robench: Robench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    known: list[tuple[str, plugins.Kind, str]] = [
+        ("method", "methods", "trades"),
+        ("suite", "attacks", "quick"),
+    ]
+    for kind, folder, name in known:
+        last = robench("show", kind, name).out.splitlines()[-1]
+        assert last == str(plugins.get(folder, name).path())
+
+
 @pytest.mark.parametrize(("kind", "folder"), [("method", "methods"), ("suite", "attacks")])
 def test_a_new_plugin_passes_its_check(
     kind: str, folder: str, robench: Robench, tmp_path: Path
