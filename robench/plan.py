@@ -27,6 +27,8 @@ class Job:
 
     cell: Cell
     method: Method
+    shared: Recipe
+    """The recipe of the grid, which the cell's own may depart from."""
     evaluations: tuple[Evaluation, ...]
 
 
@@ -44,7 +46,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Trained:
+class _Training:
     """One training of the grid, before data and seeds."""
 
     choice: Choice
@@ -74,7 +76,9 @@ def plan(request: Request, device: torch.device) -> Plan:
         _check_radii(name, facts, request.train_norm, _train_radii(request, facts))
     data = {name: _load(name, request, device) for name in request.datasets}
     jobs = [
-        job for training in trainings for job in _jobs(training, request, data[training.dataset])
+        Job(cell, training.method, shared[training.dataset], evaluations)
+        for training in trainings
+        for cell, evaluations in _cells(training, request, data[training.dataset])
     ]
     unique = {job.cell.key: job for job in jobs}
     notes = dict.fromkeys(note for job in unique.values() for note in _notes(job))
@@ -94,7 +98,7 @@ def _shared_recipe(dataset: str, request: Request) -> Recipe:
     return settings.change("recipe", RECIPES[dataset], _below("recipe", request.changes))
 
 
-def _trainings(request: Request, shared: Mapping[str, Recipe]) -> Iterator[_Trained]:
+def _trainings(request: Request, shared: Mapping[str, Recipe]) -> Iterator[_Training]:
     for name in dict.fromkeys(choice.method for choice in request.methods):
         presets(name)  # all names first: a slip in the last one should not wait for the others
     for dataset in request.datasets:
@@ -107,7 +111,7 @@ def _trainings(request: Request, shared: Mapping[str, Recipe]) -> Iterator[_Trai
 
 def _training(
     choice: Choice, dataset: str, facts: Facts, model: str, shared: Recipe, request: Request
-) -> _Trained:
+) -> _Training:
     name = choice.method
     changes = {**_below(name, request.changes), **_without_recipe(choice.changes)}
     chosen, preset = method(name, dataset, changes), method(name, dataset)
@@ -117,7 +121,7 @@ def _training(
     changed = {path: new for path, (new, _) in settings.differences(chosen, preset).items()}
     own = {f"recipe.{p}": new for p, (new, _) in settings.differences(recipe, shared).items()}
     brackets = ",".join(f"{path}={settings.text(v)}" for path, v in sorted((changed | own).items()))
-    return _Trained(
+    return _Training(
         Choice(name, {path: settings.text(value) for path, value in changed.items()}),
         dataset,
         facts,
@@ -129,7 +133,10 @@ def _training(
     )
 
 
-def _jobs(training: _Trained, request: Request, data: Data) -> Iterator[Job]:
+def _cells(
+    training: _Training, request: Request, data: Data
+) -> Iterator[tuple[Cell, tuple[Evaluation, ...]]]:
+    """A cell for every radius of training and seed, and its evaluations."""
     for eps in _train_radii(request, training.facts):
         for seed in request.seeds:
             cell = Cell(
@@ -149,7 +156,7 @@ def _jobs(training: _Trained, request: Request, data: Data) -> Iterator[Job]:
                 deviates=training.deviates,
             )
             radii = _radii(request.eps, training.facts, request.norm)
-            yield Job(cell, training.method, tuple(_evaluations(cell, request, data, radii)))
+            yield cell, tuple(_evaluations(cell, request, data, radii))
 
 
 def _evaluations(

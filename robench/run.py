@@ -46,7 +46,7 @@ def run(plan: Plan, results: Path, rerun: Rerun, tell: Tell) -> bool:
                         busy.append(job)
             waiting = busy
     finally:
-        for problem in table.write_tables(results):
+        for problem in table.write_tables(results)[1]:
             tell(Warned(problem))
     return fine
 

@@ -21,7 +21,7 @@ from robench.models.classifier import Classifier
 from robench.plan import Job
 from robench.radius import show_eps
 from robench.seeds import derive
-from robench.settings import Plain
+from robench.settings import Plain, plain
 from robench.store.cell import KEPT, PROTOCOL, Cell, Evaluation
 from robench.store.curve import Curve
 from robench.store.files import write, write_json
@@ -132,6 +132,7 @@ def _about(job: Job) -> Plain:
         "changes": dict(cell.changes),
         "deviates": cell.deviates,
         "select_on": job.method.select_on,
+        "shared": plain(job.shared),
     }
 
 

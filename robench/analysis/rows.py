@@ -9,11 +9,14 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from robench import settings
 from robench.analysis.statistics import wilson
 from robench.errors import StoreError
 from robench.evaluation.outcomes import unpack
 from robench.settings import Plain
+from robench.store.files import digest
 from robench.store.records import CellFolder, read_record
+from robench.training.recipe import RECIPES
 
 WORST = "worst"
 """The row that closes a suite: what stands against all its attacks."""
@@ -45,11 +48,16 @@ def read_cell(folder: CellFolder) -> TrainedCell:
 def _columns(folder: CellFolder, record: Plain) -> Row:
     identity, environment = record["identity"], record["environment"]
     inside = record["label"].partition("[")[2].removesuffix("]")
+    shared = record.get("shared", identity["recipe"])
     return {
         "method": identity["method"],
         "settings": inside,
         "deviates": record["deviates"],
+        "plugin": identity["plugin"][:8],
+        "recipe": _recipe(shared, identity["dataset"]),
+        "recipe_key": digest(shared)[:8],
         "dataset": identity["dataset"],
+        "data": identity["data"][:8],
         "model": identity["model"],
         "seed": identity["seed"],
         "select_on": record["select_on"],
@@ -63,6 +71,16 @@ def _columns(folder: CellFolder, record: Plain) -> Row:
         "torch": environment["torch"],
         "cell": folder.path.name,
     }
+
+
+def _recipe(shared: Plain, dataset: str) -> str:
+    """Where a grid's shared recipe departs from the data set's own, as ``--set`` takes it."""
+    own = settings.plain(RECIPES[dataset]) if dataset in RECIPES else {}
+    changed = {name: value for name, value in shared.items() if own.get(name) != value}
+    return " ".join(
+        f"{name}={settings.text(tuple(value) if isinstance(value, list) else value)}"
+        for name, value in sorted(changed.items())
+    )
 
 
 def without_outcome(cell: TrainedCell) -> Row:
@@ -85,6 +103,7 @@ def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
         "checkpoint": identity["checkpoint"],
         "epoch": evaluation["epoch"],
         "suite": identity["suite"],
+        "suite_plugin": identity["plugin"][:8],
         "norm": identity["norm"],
         "eps": identity["eps"],
         "eps_value": float(Fraction(identity["eps"])),

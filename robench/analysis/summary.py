@@ -1,7 +1,7 @@
 """From tidy rows to what a table shows: one line a method, nothing unlike put together.
 
-Lines stand in one table only when they share data set, network, training ball, limits, suite and
-norm. Seeds are the only thing averaged; no mean over attacks exists.
+Lines stand in one table only when they share data, network, recipe, training ball, limits, suite
+and norm. Seeds are the only thing averaged; no mean over attacks exists.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,13 +14,12 @@ import pandas as pd
 from robench.analysis.rows import WORST
 from robench.analysis.statistics import wilson
 
-SHARED = (
-    "dataset", "model", "train_norm", "train_eps", "train_limit", "suite", "verdict", "norm",
-    "test_limit", "n",
+_TRAINING = (
+    "dataset", "data", "model", "recipe", "recipe_key", "train_norm", "train_eps", "train_limit",
 )  # fmt: skip
-"""What the lines of one table have in common."""
 
-_TRAINING = ("dataset", "model", "train_norm", "train_eps", "train_limit")
+SHARED = (*_TRAINING, "suite", "suite_plugin", "verdict", "norm", "test_limit", "n")
+"""What the lines of one table have in common."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,12 @@ def _failed(rows: pd.DataFrame) -> Iterator[Failure]:
 
 
 def _labels(results: pd.DataFrame) -> pd.Series:
-    """``method[settings]``, as the command line takes it."""
+    """``method[settings]``, as the command line takes it; with the file's digest if it has changed.
+
+    So cells of two versions of a plugin are never averaged.
+    """
     settings = results["settings"].fillna("")
     brackets = ("[" + settings + "]").where(settings != "", "")
-    return results["method"] + brackets
+    versions = results.groupby("method")["plugin"].transform("nunique")
+    version = (" @" + results["plugin"]).where(versions > 1, "")
+    return results["method"] + brackets + version

@@ -11,12 +11,12 @@ from robench.store.files import locked, write
 from robench.store.records import cell_folders, read_evaluation
 
 RESULTS = (
-    "method", "settings", "deviates", "dataset", "model", "seed", "checkpoint", "epoch",
-    "select_on", "train_norm", "train_eps", "train_limit", "suite", "attack", "norm", "eps",
-    "eps_value", "test_limit", "n", "n_right", "n_stands", "natural_accuracy", "robust_accuracy",
-    "ci_low", "ci_high", "verdict", "flags", "status", "reason", "seconds", "forwards", "backwards",
-    "peak_mb", "train_seconds", "train_forwards", "train_backwards", "device", "torch",
-    "packages", "cell", "key",
+    "method", "settings", "deviates", "plugin", "recipe", "recipe_key", "dataset", "data", "model",
+    "seed", "checkpoint", "epoch", "select_on", "train_norm", "train_eps", "train_limit", "suite",
+    "suite_plugin", "attack", "norm", "eps", "eps_value", "test_limit", "n", "n_right", "n_stands",
+    "natural_accuracy", "robust_accuracy", "ci_low", "ci_high", "verdict", "flags", "status",
+    "reason", "seconds", "forwards", "backwards", "peak_mb", "train_seconds", "train_forwards",
+    "train_backwards", "device", "torch", "packages", "cell", "key",
 )  # fmt: skip
 """Columns of results.csv; a row an attack, and ``attack=worst`` closes the suite."""
 
@@ -67,13 +67,13 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     return {name: _frame(name, found[name]) for name in COLUMNS}, problems
 
 
-def write_tables(results: Path) -> list[str]:
-    """Rebuild the tables from the cells, one writer at a time; what could not be trusted."""
+def write_tables(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Rebuild the tables' files from the cells, one writer at a time; the same as ``read``."""
     with locked(results / ".tables.lock", wait=True):
         frames, problems = read(results)
         for name, frame in frames.items():
             write(results / f"{name}.csv", frame.to_csv(index=False).encode())
-    return problems
+    return frames, problems
 
 
 def _frame(name: str, found: list[Row]) -> pd.DataFrame:

@@ -4,26 +4,26 @@ from pathlib import Path
 
 from robench import __version__
 from robench.analysis.summary import Summary, summaries
-from robench.analysis.table import read
+from robench.analysis.table import write_tables
 from robench.errors import ConfigError
 from robench.reporting import figures, tables
 from robench.store.files import write
+from robench.store.records import cell_folders
 
 
 def report(results: Path) -> tuple[Path, list[Summary], list[str]]:
-    """Write ``report/`` below a results folder from its cells.
+    """Write the tidy tables and ``report/`` of a results folder from its cells.
 
     Returns the page, what it shows, and which files could not be trusted.
 
     Raises:
-        ConfigError: the folder has no cells.
+        ConfigError: the folder has no cells, or none that can be trusted.
     """
-    frames, problems = read(results)
+    if not cell_folders(results):
+        raise ConfigError(f"{results} holds no results; robench run --results fills a folder")
+    frames, problems = write_tables(results)
     if frames["results"].empty:
-        raise ConfigError(
-            f"{results} holds no results{': ' + problems[0] if problems else ''}; "
-            "robench run --results fills a folder"
-        )
+        raise ConfigError(f"{results} holds no results that can be trusted: {problems[0]}")
     found, folder = summaries(frames["results"]), results / "report"
     look = figures.looks(found)
     page = [f"# Report of {results.resolve().name}", f"Written by robench {__version__}."]

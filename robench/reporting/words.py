@@ -32,12 +32,16 @@ def estimate(found: Estimate | None, n: int) -> str:
 def title(summary: Summary) -> str:
     """What a table is about, in a line."""
     shared = summary.shared
-    place = f"{shared['dataset']}, {shared['model']}"
-    trained = f"trained at {shared['train_norm']} {shared['train_eps']}"
-    if not summary.lines:
-        return f"{place}, {trained}"
-    attacked = f"attacked at {shared['norm']} {', '.join(summary.radii)} by {shared['suite']}"
-    return f"{place}, {trained}, {attacked}"
+    parts = [
+        f"{shared['dataset']}, {shared['model']}",
+        f"trained at {shared['train_norm']} {shared['train_eps']}",
+    ]
+    if shared["recipe"]:
+        parts.append(f"recipe {shared['recipe']}")
+    if summary.lines:
+        radii = ", ".join(summary.radii)
+        parts.append(f"attacked at {shared['norm']} {radii} by {shared['suite']}")
+    return ", ".join(parts)
 
 
 def caption(summary: Summary) -> list[str]:

@@ -13,7 +13,9 @@ from robench.reporting import words
 Row = dict[str, Any]
 
 BASE: Row = {
-    "method": "madry", "settings": None, "deviates": None, "dataset": "digits", "model": "cnn",
+    "method": "madry", "settings": None, "deviates": None, "plugin": "aaaa", "recipe": "",
+    "recipe_key": "bbbb", "dataset": "digits", "data": "cccc", "model": "cnn",
+    "suite_plugin": "dddd",
     "seed": 0, "checkpoint": "best", "epoch": 9, "select_on": "robust", "train_norm": "Linf",
     "train_eps": "3/16", "suite": "quick", "attack": "worst", "norm": "Linf", "eps": "3/16",
     "eps_value": 0.1875, "n": 100, "verdict": "upper-bound", "status": "ok",
@@ -65,7 +67,8 @@ def test_seeds_are_averaged_and_nothing_else() -> None:
     ("name", "value"),
     [("dataset", "mnist"), ("model", "other"), ("train_norm", "L2"), ("train_eps", "1/16"),
      ("train_limit", 50), ("suite", "autoattack"), ("norm", "L2"), ("test_limit", 100), ("n", 200),
-     ("verdict", "full")],
+     ("verdict", "full"), ("recipe_key", "x"), ("recipe", "epochs=3"), ("data", "x"),
+     ("suite_plugin", "x")],
 )  # fmt: skip
 def test_unlike_things_are_in_tables_of_their_own(name: str, value: object) -> None:
     found = summaries(table(evaluation(95, 70, 60), evaluation(95, 70, 60, **{name: value})))
@@ -80,6 +83,15 @@ def test_settings_make_lines_of_their_own() -> None:
     )  # fmt: skip
     labels = [line.label for line in only(frame).lines]
     assert labels == ["madry[attack.steps=20]", "madry", "trades"]  # by worst case
+
+
+def test_two_versions_of_a_plugin_are_two_lines() -> None:
+    frame = table(
+        evaluation(95, 70, 60), evaluation(95, 70, 65, plugin="eeee"),
+        evaluation(95, 70, 55, method="trades"),
+    )  # fmt: skip
+    labels = [line.label for line in only(frame).lines]
+    assert labels == ["madry @eeee", "madry @aaaa", "trades"]
 
 
 def test_best_and_last_stand_side_by_side() -> None:
@@ -113,7 +125,8 @@ def test_the_headline_is_the_radius_of_training() -> None:
 
 def test_failures_are_rows_and_no_numbers() -> None:
     failed: Row = {**BASE, "method": "mart", "status": "diverged", "reason": "the loss is nan"}
-    for name in ("checkpoint", "epoch", "suite", "norm", "eps", "eps_value", "n", "verdict"):
+    empty = ("checkpoint", "epoch", "suite", "suite_plugin", "norm", "eps", "eps_value", "n")
+    for name in (*empty, "verdict"):
         failed[name] = None
     crashed: Row = {
         **BASE,

@@ -148,6 +148,17 @@ def test_brackets_make_cells_and_equal_settings_are_one_cell(robench: Robench) -
     assert found["cell"].nunique() == 3
 
 
+def test_other_recipes_are_never_averaged(robench: Robench) -> None:
+    for lr in ("0.002", "0.01"):
+        robench("run", "-m", "natural", *QUICK, "--set", f"recipe.lr={lr}")
+    found = table()
+    assert found["recipe_key"].nunique() == 2
+    report = robench("report").out
+    assert "recipe epochs=1, attacked" in report
+    assert "recipe epochs=1 lr=0.01, attacked" in report
+    assert report.count("\nnatural ") == 2
+
+
 def test_deviations_from_the_shared_recipe_are_marked(robench: Robench) -> None:
     robench("run", "-m", "natural,natural[recipe.lr=0.01]", *QUICK, "--checkpoints", "best")
     found = table()
