@@ -2,6 +2,8 @@
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -36,3 +38,14 @@ def facts(device: torch.device) -> dict[str, object]:
         "tf32_training": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
         "tf32_evaluation": False,
     }
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """No TF32: on recent GPUs it would round what an attack tells apart."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

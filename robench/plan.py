@@ -114,15 +114,16 @@ def _training(
 ) -> _Training:
     name = choice.method
     changes = {**_below(name, request.changes), **_without_recipe(choice.changes)}
-    chosen, preset = method(name, dataset, changes), method(name, dataset)
+    preset = _preset(name, dataset, request.train_norm)
+    chosen = settings.change(name, preset, changes)
     recipe = settings.change("recipe", shared, _below("recipe", choice.changes))
     if recipe.padding == "reflect" and recipe.pad >= facts.shape[1]:
         raise ConfigError(f"recipe.pad cannot reflect {recipe.pad} pixels of {facts.shape[1]}")
-    changed = {path: new for path, (new, _) in settings.differences(chosen, preset).items()}
+    changed, stored = _changed(chosen, preset), _changed(chosen, method(name, dataset))
     own = {f"recipe.{p}": new for p, (new, _) in settings.differences(recipe, shared).items()}
     brackets = ",".join(f"{path}={settings.text(v)}" for path, v in sorted((changed | own).items()))
     return _Training(
-        Choice(name, {path: settings.text(value) for path, value in changed.items()}),
+        Choice(name, {path: settings.text(value) for path, value in stored.items()}),
         dataset,
         facts,
         model,
@@ -131,6 +132,22 @@ def _training(
         _deviations(chosen, recipe, shared),
         f"{name}[{brackets}]" if brackets else name,
     )
+
+
+def _preset(name: str, dataset: str, norm: Norm) -> Method:
+    """A method with its preset for a data set.
+
+    Presets quote step sizes of Linf; in another norm such a step is so short that the attack would
+    stay where it starts, so there it is relative to eps.
+    """
+    found = method(name, dataset)
+    if norm == "Linf" or not isinstance(found, Adversarial):
+        return found
+    return settings.change(name, found, {"attack.step_size": None})
+
+
+def _changed(new: Method, old: Method) -> dict[str, object]:
+    return {path: value for path, (value, _) in settings.differences(new, old).items()}
 
 
 def _cells(

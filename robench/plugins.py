@@ -157,10 +157,11 @@ def _with_neighbours(file: Path) -> set[Path]:
             if isinstance(node, ast.ImportFrom) and node.level == 1:
                 modules = [node.module] if node.module else [alias.name for alias in node.names]
                 for module in modules:
-                    beside = file.parent / f"{module.partition('.')[0]}.py"
-                    if beside.is_file() and beside not in found:
-                        found.add(beside)
-                        todo.append(beside)
+                    first = file.parent / module.partition(".")[0]
+                    beside = {first.with_suffix(".py"), *first.rglob("*.py")}
+                    new = {path for path in beside - found if path.is_file()}
+                    found |= new
+                    todo += new
     return found
 
 

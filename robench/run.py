@@ -14,7 +14,7 @@ from robench.events import Finished, Started, Tell, Warned
 from robench.plan import Job, Plan
 from robench.settings import Plain
 from robench.store.cell import Evaluation
-from robench.store.files import locked
+from robench.store.files import locked, write_json
 from robench.store.records import (
     CellFolder,
     cell_folder,
@@ -22,7 +22,7 @@ from robench.store.records import (
     read_record,
     share_outcome,
 )
-from robench.work import describe, evaluate_cell, train_cell
+from robench.work import about, describe, evaluate_cell, train_cell
 
 Rerun = Literal["missing", "failed", "always"]
 RERUNS: tuple[Rerun, ...] = get_args(Rerun)
@@ -73,7 +73,11 @@ def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> 
         if before is not None and before["status"] == "ok" and rerun != "always":
             tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
         train_cell(job, data, folder, tell)
+        _, missing = left(job, folder, rerun)  # outcomes of other weights are no longer its own
     record = read_record(folder.record)
+    if not about(job).items() <= record.items():  # it belongs to this grid from now on
+        record |= about(job)
+        write_json(folder.record, record)
     if record["status"] != "ok":
         if not must_train:
             tell(_left_alone(f"{job.cell.label} seed {job.cell.seed}", record))

@@ -37,7 +37,7 @@ def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
     """Train a cell and write its curve, its checkpoints and, last, its record."""
     cell, clock = job.cell, time.perf_counter()
     label = f"{cell.label} seed {cell.seed}"
-    record = _header(cell.key, cell.identity, data) | _about(job)
+    record = _header(cell.key, cell.identity, data) | about(job)
     write_json(folder.record, record)
     epochs = sum(rounds(stage, cell.recipe) for stage in job.method.stages())
     tell(Training(cell.name, label, epochs))
@@ -124,8 +124,8 @@ def _header(key: str, identity: Plain, data: Data) -> dict[str, Any]:
     }
 
 
-def _about(job: Job) -> Plain:
-    """What tables and figures say of a cell, beyond its identity."""
+def about(job: Job) -> Plain:
+    """What tables and figures say of a cell, beyond its identity: it depends on the grid."""
     cell = job.cell
     return {
         "label": cell.label,

@@ -65,8 +65,8 @@ class Suite:
         there is nothing to perturb, so nothing runs and every mask is the natural one.
 
         Raises:
-            AttackError: an attack left the threat model, returned NaN, failed, or left the model in
-                train mode; or the model's logits are not finite.
+            AttackError: an attack left the threat model, returned NaN, failed or changed the model,
+                or the model's logits are not finite.
         """
         model.eval()
         stands = right(model, x, y)
@@ -129,12 +129,16 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 def _attacked(
     name: str, attack: Attack, model: nn.Module, x: Tensor, y: Tensor, threat: Threat
 ) -> Tensor:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     try:
-        x_adv = attack(model, x, y, threat)
+        x_adv = attack(model, x.clone(), y.clone(), threat)  # its own: it may write into them
     except AttackError:
         raise
     except Exception as error:
         raise AttackError(f"attack {name!r} failed: {type(error).__name__}: {error}") from error
     if any(module.training for module in model.modules()):
         raise AttackError(f"attack {name!r} left the model in train mode")
+    after = model.state_dict()
+    if any(not torch.equal(tensor, after[name]) for name, tensor in before.items()):
+        raise AttackError(f"attack {name!r} changed the model")
     return checked(name, x_adv, x, threat)

@@ -96,6 +96,16 @@ def is_of(evaluation: Plain, cell: TrainedCell) -> bool:
     return identity["cell"] == cell.record["key"] and evaluation["weights"] == weights
 
 
+def agree(evaluation: Plain, path: Path) -> None:
+    """Raise when a record's counts are not those of the outcomes beside it."""
+    if evaluation["status"] != "ok":
+        return
+    outcomes = unpack(path.with_suffix(".npz"))
+    counted = {name: int(mask.sum()) for name, mask in outcomes.stands.items()}
+    if counted != evaluation["stands"] or len(outcomes.y) != evaluation["n"]:
+        raise StoreError(f"{path} says other than the outcomes beside it; not used")
+
+
 def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
     """A row for each attack, and one for the worst case over all of them."""
     identity, environment = evaluation["identity"], evaluation["environment"]

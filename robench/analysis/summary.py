@@ -18,7 +18,7 @@ _TRAINING = (
     "dataset", "data", "model", "recipe", "recipe_key", "train_norm", "train_eps", "train_limit",
 )  # fmt: skip
 
-SHARED = (*_TRAINING, "suite", "suite_plugin", "verdict", "norm", "test_limit", "n")
+SHARED = (*_TRAINING, "suite", "suite_plugin", "packages", "verdict", "norm", "test_limit", "n")
 """What the lines of one table have in common."""
 
 
@@ -32,6 +32,8 @@ class Estimate:
     low: float
     high: float
     """95 % Wilson interval of one seed; the smallest and largest seed of several."""
+    seeds: int
+    """How many it rests on."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,9 @@ def _only_failures(rows: pd.DataFrame) -> Summary:
 
 def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Line:
     rows = every[every["checkpoint"] == checkpoint]
+    if (rows["eps"] == headline).any():  # the line's seeds are those of its headline
+        every = every[every["seed"].isin(rows.loc[rows["eps"] == headline, "seed"])]
+        rows = every[every["checkpoint"] == checkpoint]
     worst, here = rows[rows["attack"] == WORST], rows[rows["eps"] == headline]
     single = here[here["attack"] != WORST]
     first = single.groupby("seed")["robust_accuracy"].first()
@@ -148,16 +153,21 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
 def _estimate(rows: pd.DataFrame) -> Estimate:
     shares = rows["robust_accuracy"]
     if len(rows) == 1:
-        return Estimate(shares.iloc[0], None, rows["ci_low"].iloc[0], rows["ci_high"].iloc[0])
-    return Estimate(shares.mean(), float(shares.std(ddof=1)), shares.min(), shares.max())
+        return Estimate(shares.iloc[0], None, rows["ci_low"].iloc[0], rows["ci_high"].iloc[0], 1)
+    return _over_seeds(shares)
 
 
 def _natural(rows: pd.DataFrame) -> Estimate:
     shares = rows["natural_accuracy"]
     if len(rows) == 1:
         low, high = wilson(int(rows["n_right"].iloc[0]), int(rows["n"].iloc[0]))
-        return Estimate(shares.iloc[0], None, low, high)
-    return Estimate(shares.mean(), float(shares.std(ddof=1)), shares.min(), shares.max())
+        return Estimate(shares.iloc[0], None, low, high, 1)
+    return _over_seeds(shares)
+
+
+def _over_seeds(shares: pd.Series) -> Estimate:
+    spread = float(shares.std(ddof=1))
+    return Estimate(shares.mean(), spread, shares.min(), shares.max(), len(shares))
 
 
 def _failures(shared: dict[str, object], rows: pd.DataFrame) -> Iterator[Failure]:

@@ -60,6 +60,7 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
             try:
                 evaluation = read_evaluation(path)
                 if rows.is_of(evaluation, cell):
+                    rows.agree(evaluation, path)
                     found["classes"] += rows.classes(cell, evaluation, path)
                     found["results"] += rows.results(cell, evaluation)
             except StoreError as error:

@@ -3,7 +3,6 @@
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from robench.adversary.suite import Suite
 from robench.data.load import Images
+from robench.device import full_precision
 from robench.evaluation.outcomes import Outcomes
 from robench.models.passes import Passes, counted
 from robench.seeds import derive
@@ -94,17 +94,6 @@ def _measured(
                 _peak_mb(device),
             ),
         )
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """No TF32: on recent GPUs it would round what an attack tells apart."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 def _peak_mb(device: torch.device) -> float:

@@ -15,9 +15,11 @@ def percent(value: float, n: int) -> str:
     return f"{100 * value:.{2 if n >= 2000 else 1}f}"
 
 
-def mean(found: Estimate | None, n: int) -> str:
-    """``63.3``, or a dash for what was not attacked."""
-    return "-" if found is None else percent(found.mean, n)
+def mean(found: Estimate | None, n: int, seeds: int) -> str:
+    """``63.3``, with its number of seeds where that is not the line's; a dash: not attacked."""
+    if found is None:
+        return "-"
+    return percent(found.mean, n) + f" (n={found.seeds})" * (found.seeds != seeds)
 
 
 def estimate(found: Estimate | None, n: int) -> str:
@@ -95,21 +97,22 @@ def footnotes(summary: Summary) -> list[str]:
 
 
 def _row(summary: Summary, line: Line, n: int) -> list[str]:
-    short = len(line.seeds) < summary.seeds
-    label = line.label + " †" * bool(line.deviates) + f" (n={len(line.seeds)})" * short
+    seeds = len(line.seeds)
+    short = seeds < summary.seeds
+    label = line.label + " †" * bool(line.deviates) + f" (n={seeds})" * short
     values = {
         "gap": "-" if math.isnan(line.gap) else percent(line.gap, n),
-        "last": mean(line.last, n),
+        "last": mean(line.last, n, seeds),
         "flags": " ".join(line.flags),
     }
     return [
         label,
         estimate(line.natural, n),
-        *(mean(line.attacks.get(name), n) for name in summary.attacks[:-1]),
+        *(mean(line.attacks.get(name), n, seeds) for name in summary.attacks[:-1]),
         *(
             estimate(line.worst.get(eps), n)
             if eps == summary.headline
-            else mean(line.worst.get(eps), n)
+            else mean(line.worst.get(eps), n, seeds)
             for eps in summary.radii
         ),
         *(values[name] for name in _optional(summary)),

@@ -105,7 +105,8 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, run.progress)
         x = augment(batch.x, recipe.augment, recipe.pad, recipe.padding, order)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        # No cache: a method may change weights between the passes of one step.
+        with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
             losses.append(method.step(model, replace(batch, x=x), run, optimizer))
         if average is not None:
             average.update_parameters(model)

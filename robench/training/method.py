@@ -19,6 +19,7 @@ from robench.adversary.pgd import PGD
 from robench.data.batches import Batch
 from robench.errors import PluginError
 from robench.threat import Threat
+from robench.training.recipe import OF_A_STAGE, Recipe
 
 State = dict[str, Tensor]
 
@@ -34,6 +35,15 @@ class Stage:
     """Only weights whose names start so are trained."""
     recipe: Mapping[str, object] = field(default_factory=dict)
     """Fields of the recipe that this stage changes: marked as deviations in every table."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would be marked and have no effect."""
+        for name in self.recipe:
+            if name in Recipe.__dataclass_fields__ and name not in OF_A_STAGE:
+                raise PluginError(
+                    f"stage {self.name!r} cannot change recipe.{name}; it can change: "
+                    f"{', '.join(OF_A_STAGE)}"
+                )
 
 
 @dataclass

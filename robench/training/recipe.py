@@ -59,6 +59,12 @@ class Recipe:
     """PGD steps of that look."""
 
 
+OF_A_STAGE = (
+    "batch_size", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "schedule",
+    "milestones", "drop", "augment", "pad", "padding", "bf16",
+)  # fmt: skip
+"""What one stage of a method may do otherwise; the rest belongs to the whole of training."""
+
 _CIFAR = Recipe()
 
 RECIPES: Mapping[str, Recipe] = {

@@ -7,6 +7,7 @@ from torch import nn
 
 from robench.adversary.pgd import PGD, PGDAttack
 from robench.data.load import Images
+from robench.device import full_precision
 from robench.seeds import seeded
 from robench.threat import Threat
 
@@ -42,7 +43,7 @@ def validate(
     natural, robust, predicted = [], [], []
     attack = PGDAttack(pgd=PGD(steps=steps))
     model.eval()
-    with seeded(seed), torch.no_grad():
+    with seeded(seed), torch.no_grad(), full_precision():
         for start in range(0, len(images), chunk):
             index = slice(start, start + chunk)
             x, y = images.x(index), images.y[index]

@@ -13,8 +13,9 @@ from robench.adversary.pgd import PGD, PGDAttack
 from robench.adversary.suite import Suite
 from robench.check import tiny
 from robench.data.load import Images
+from robench.device import full_precision
 from robench.errors import StoreError
-from robench.evaluation.evaluate import CHUNK, evaluate, full_precision
+from robench.evaluation.evaluate import CHUNK, evaluate
 from robench.evaluation.outcomes import Outcomes, pack, unpack
 from robench.threat import Threat
 from tests.conftest import Unsure
