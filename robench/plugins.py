@@ -42,9 +42,11 @@ class Source:
             return f"two {NOUNS[self.kind]}s are called {self.name!r}: {both}; rename one"
         try:
             tree = self._tree()
+        except PluginError as error:
+            return str(error)
         except (OSError, SyntaxError, ValueError) as error:
             return f"{self._who} does not parse: {error}"
-        missing = [name for name in _imports(tree) if not importlib.util.find_spec(name)]
+        missing = [name for name in _imports(tree) if not _is_there(name)]
         return f"{self._who} imports {missing[0]!r}, which is not installed" if missing else ""
 
     def summary(self) -> str:
@@ -63,7 +65,9 @@ class Source:
         """The file that holds the plugin."""
         if isinstance(self.origin, Path):
             return self.origin
-        spec = importlib.util.find_spec(self.origin.module)
+        spec = (
+            importlib.util.find_spec(self.origin.module) if _is_there(self.origin.module) else None
+        )
         if spec is None or spec.origin is None:
             raise PluginError(f"{self._who}: there is no module {self.origin.module!r}")
         return Path(spec.origin)
@@ -80,7 +84,7 @@ class Source:
             if isinstance(self.origin, EntryPoint):
                 return importlib.import_module(self.origin.module)
             return _import_file(self.origin)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self._who} fails to load: {type(error).__name__}: {error}"
             ) from error
@@ -147,6 +151,14 @@ def _imports(tree: ast.Module) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.append(node.module.partition(".")[0])
     return found
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be imported; its parents are, to find out."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a parent is not there; or __main__, which has no spec
+        return module in sys.modules
 
 
 def _with_neighbours(file: Path) -> set[Path]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from robench.analysis import table
+from robench.analysis import rows, table
 from robench.errors import StoreError
 from robench.events import Finished, Started, Tell, Warned
 from robench.plan import Job, Plan
@@ -44,6 +44,8 @@ def run(plan: Plan, results: Path, rerun: Rerun, tell: Tell) -> bool:
                         fine &= _run(job, plan, folder, rerun, tell)
                     else:
                         busy.append(job)
+            if busy:
+                tell(Warned(f"{len(busy)} cells are being worked on elsewhere; waiting for them"))
             waiting = busy
     finally:
         for problem in table.write_tables(results)[1]:
@@ -117,7 +119,11 @@ def _trusted(path: Path, tell: Tell | None = None) -> Plain | None:
     if not path.exists():
         return None
     try:
-        return read_record(path) if path.name == "cell.json" else read_evaluation(path)
+        if path.name == "cell.json":
+            return read_record(path)
+        record = read_evaluation(path)
+        rows.agree(record, path)
+        return record
     except StoreError as error:
         if tell is not None:
             tell(Warned(f"{error}; redone"))

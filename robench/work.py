@@ -56,7 +56,7 @@ def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
         record |= _save(trained, folder, record) | {"status": "ok"}
     except Diverged as error:
         record |= {"status": "diverged", "reason": str(error)}
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         record |= _failure(error)
     record |= {"seconds": time.perf_counter() - clock, **curve.costs()}
     write_json(folder.record, record)
@@ -82,7 +82,7 @@ def evaluate_cell(
         check_weights(weights, kept["sha256"])
         outcomes, costs = _attack(job, evaluation, suite, data, weights, tell)
         record |= _outcome(outcomes, costs, folder.outcome(evaluation)) | {"status": "ok"}
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         record |= _failure(error)
     record["seconds"] = time.perf_counter() - clock
     write_json(folder.outcome(evaluation), record)
@@ -169,7 +169,7 @@ def _outcome(outcomes: Outcomes, costs: Mapping[str, Cost], record: Path) -> Pla
     }
 
 
-def _failure(error: Exception) -> Plain:
+def _failure(error: BaseException) -> Plain:
     return {
         "status": "failed",
         "reason": f"{type(error).__name__}: {' '.join(str(error).split())}",

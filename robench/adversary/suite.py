@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,16 @@ class Suite:
     """Where all its attacks are defined."""
     needs: tuple[tuple[str, ...], ...] = ()
     """Importable packages, any one of each group."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no table could show: no attack at all, or names that are its own words."""
+        if not self.attacks:
+            raise PluginError("a suite needs an attack; without one every image stands")
+        for name in self.attacks:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+                raise PluginError(f"attack {name!r} should be small letters, digits, . and -")
+            if name in ("natural", "worst"):
+                raise PluginError(f"an attack cannot be called {name!r}, the table's own word")
 
     def check(self, name: str, norm: Norm) -> None:
         """Raise before anything runs when the suite cannot run here."""
@@ -134,7 +145,7 @@ def _attacked(
         x_adv = attack(model, x.clone(), y.clone(), threat)  # its own: it may write into them
     except AttackError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AttackError(f"attack {name!r} failed: {type(error).__name__}: {error}") from error
     if any(module.training for module in model.modules()):
         raise AttackError(f"attack {name!r} left the model in train mode")

@@ -4,7 +4,7 @@ Lines stand in one table only when they share data, network, recipe, training ba
 and norm. Seeds are the only thing averaged; no mean over attacks exists.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -94,7 +94,10 @@ def summaries(results: pd.DataFrame) -> list[Summary]:
     fine = rows[rows["status"] == "ok"]
     groups = fine.groupby(list(SHARED), dropna=False, sort=True)
     found = [_summary(_shared(key), group, rows) for key, group in groups]
-    return found or [_only_failures(rows)]
+    claimed = [mine.index for table in found for mine in [_failures(table.shared, rows)]]
+    orphans = rows[rows["status"] != "ok"].drop(index=[i for index in claimed for i in index])
+    groups = orphans.groupby(list(_TRAINING), dropna=False, sort=True)
+    return found + [_only_failures(group) for _, group in groups]
 
 
 def _shared(values: Iterable[Any]) -> dict[str, object]:
@@ -109,7 +112,7 @@ def _summary(shared: dict[str, object], group: pd.DataFrame, rows: pd.DataFrame)
     headline = str(shared["train_eps"]) if shared["train_eps"] in radii else radii[-1]
     attacks = tuple(a for a in group["attack"].unique() if a != WORST)
     checkpoint = "best" if (group["checkpoint"] == "best").any() else "last"
-    lines, failures = [], list(_failures(shared, rows))
+    lines, failures = [], _failed(_failures(shared, rows))
     for label, part in group.groupby("label"):
         if (part["checkpoint"] == checkpoint).any():
             lines.append(_line(str(label), part, checkpoint, headline))
@@ -170,7 +173,7 @@ def _over_seeds(shares: pd.Series) -> Estimate:
     return Estimate(shares.mean(), spread, shares.min(), shares.max(), len(shares))
 
 
-def _failures(shared: dict[str, object], rows: pd.DataFrame) -> Iterator[Failure]:
+def _failures(shared: dict[str, object], rows: pd.DataFrame) -> pd.DataFrame:
     """What belongs to this table and failed: cells of its training, evaluations of its kind."""
     mine = rows[rows["status"] != "ok"]
     for name in SHARED:
@@ -178,12 +181,14 @@ def _failures(shared: dict[str, object], rows: pd.DataFrame) -> Iterator[Failure
             continue
         same = mine[name].isna() if shared[name] is None else mine[name] == shared[name]
         mine = mine[same if name in _TRAINING else same | mine[name].isna()]
-    return _failed(mine)
+    return mine
 
 
-def _failed(rows: pd.DataFrame) -> Iterator[Failure]:
-    for row in rows.to_dict("records"):
-        yield Failure(row["label"], int(row["seed"]), str(row["status"]), str(row["reason"]))
+def _failed(rows: pd.DataFrame) -> list[Failure]:
+    return [
+        Failure(row["label"], int(row["seed"]), str(row["status"]), str(row["reason"]))
+        for row in rows.to_dict("records")
+    ]
 
 
 def _labels(results: pd.DataFrame) -> pd.Series:

@@ -48,10 +48,13 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     for folder in cell_folders(results):
         try:
             cell = rows.read_cell(folder)
-            found["epochs"] += rows.epochs(cell)
         except StoreError as error:
             problems.append(str(error))
             continue
+        try:
+            found["epochs"] += rows.epochs(cell)
+        except StoreError as error:
+            problems.append(str(error))
         found["flags"] += rows.flags(cell)
         if cell.record["status"] != "ok":
             found["results"].append(rows.without_outcome(cell))
@@ -59,10 +62,12 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
         for path in folder.evaluations():
             try:
                 evaluation = read_evaluation(path)
-                if rows.is_of(evaluation, cell):
-                    rows.agree(evaluation, path)
-                    found["classes"] += rows.classes(cell, evaluation, path)
-                    found["results"] += rows.results(cell, evaluation)
+                if not rows.is_of(evaluation, cell):
+                    problems.append(f"{path} is of weights that the cell no longer has; not used")
+                    continue
+                rows.agree(evaluation, path)
+                found["classes"] += rows.classes(cell, evaluation, path)
+                found["results"] += rows.results(cell, evaluation)
             except StoreError as error:
                 problems.append(str(error))
     return {name: _frame(name, found[name]) for name in COLUMNS}, problems

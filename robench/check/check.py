@@ -27,7 +27,7 @@ def _finding(what: str, look: Check) -> Finding:
         return Finding(what, look())
     except RobenchError as error:
         return Finding(what, str(error))
-    except Exception as error:  # whatever a plugin raises is a finding about it
+    except (Exception, SystemExit) as error:  # whatever a plugin raises is a finding about it
         return Finding(what, f"{type(error).__name__}: {error}")
 
 

@@ -1,7 +1,6 @@
 """What every suite must do."""
 
 import itertools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -25,24 +24,12 @@ _BROKEN = {"Linf": 0.5, "L2": 4.0}
 def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
     """What is looked at, and how."""
     found = suite(name)
-    yield "has attacks with names of their own", partial(_names, found)
     for norm in found.norms:
         threat = Threat(norm, float(tiny.FACTS.eps[norm]))
         what = f"runs in {norm}: inside the ball, model untouched, one seed one result"
         yield what, partial(_runs, name, found, threat)
     yield "changes nothing at eps 0", partial(_nothing, found)
     yield "breaks an undefended network", partial(_breaks, found)
-
-
-def _names(found: Suite) -> str:
-    if not found.attacks:
-        return "there is no attack"
-    for name in found.attacks:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
-            return f"attack {name!r} should be small letters, digits, dots and hyphens"
-        if name in ("natural", "worst"):
-            return f"{name!r} is the table's own word"
-    return ""
 
 
 def _runs(name: str, found: Suite, threat: Threat) -> str:

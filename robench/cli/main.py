@@ -56,12 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = cli.main(args=arguments, prog_name="robench", standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 2
     except click.ClickException as error:
         code = _say(error.format_message(), error.exit_code)
     except RobenchError as error:
         code = _say(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        code = _say("interrupted; the same command goes on where it stopped", 130)
+        code = _say(
+            "interrupted; the same command goes on with the first cell that is not finished", 130
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

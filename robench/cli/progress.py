@@ -44,7 +44,7 @@ def _json(event: Event) -> None:
 
 
 def _warnings(event: Event) -> None:
-    if isinstance(event, Warned):
+    if isinstance(event, Warned) or (isinstance(event, Finished) and event.status != "ok"):
         click.echo(_milestone(event), err=True)
 
 
@@ -88,7 +88,7 @@ def _bars() -> Iterator[Tell]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # brackets are settings
         BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.fields[detail]}"),

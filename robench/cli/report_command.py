@@ -8,7 +8,7 @@ from robench.cli.options import CONTEXT, RESULTS, folder
 
 
 @click.command("report", context_settings=CONTEXT, short_help="Write tables and figures.")
-@click.argument("results", nargs=-1, type=folder)
+@click.argument("results", nargs=-1, type=folder, envvar="ROBENCH_RESULTS")
 def command(results: tuple[Path, ...]) -> int:
     """Write tables and figures of RESULTS folders (results/local) from what is on disk.
 

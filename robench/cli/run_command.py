@@ -104,8 +104,8 @@ if TYPE_CHECKING:
     default="missing",
     help="What is run again: nothing, what failed, everything.",
 )
-@click.option("--plan", "plan_only", is_flag=True, help="Say what would run, and run nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Progress as one JSON object a line.")
+@click.option("--plan", is_flag=True, help="Say what would run, and run nothing.")
+@click.option("--json", is_flag=True, help="Progress as one JSON object a line.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 def command(**options: Any) -> int:  # fmt: skip
     """Train what is missing, attack what is missing, and gather the tables.
@@ -126,15 +126,15 @@ def command(**options: Any) -> int:  # fmt: skip
     device = choose(options["device"])
     planned = plan(request, device)
     results: Path = options["results"]
-    if options["plan_only"]:
+    if options["plan"]:
         announce(planned, device, err=False)
         listing(planned, results, options["rerun"])
         click.echo(results)
         return 0
     _keep(options, results)
-    if not (options["as_json"] or options["quiet"]):
+    if not (options["json"] or options["quiet"]):
         announce(planned, device, err=True)
-    with progress.reporter(options["as_json"], options["quiet"]) as tell:
+    with progress.reporter(options["json"], options["quiet"]) as tell:
         fine = run(planned, results, options["rerun"], tell)
     click.echo(results / "results.csv")
     return 0 if fine else 1

@@ -9,14 +9,14 @@ from robench.cli.options import CONTEXT, RESULTS, folder
 
 
 @click.command("status", context_settings=CONTEXT, short_help="How far a grid is.")
-@click.argument("results", default=RESULTS, type=folder)
+@click.argument("results", default=RESULTS, type=folder, envvar="ROBENCH_RESULTS")
 def command(results: Path) -> int:
     """Count what is done, running and failed in a RESULTS folder (results/local).
 
     Leaves with 1 when something failed.
     """
     from robench.errors import ConfigError, StoreError
-    from robench.store.records import cell_folders, read_record
+    from robench.store.records import cell_folders, read_evaluation, read_record
 
     folders = cell_folders(results)
     if not folders:
@@ -30,7 +30,7 @@ def command(results: Path) -> int:
             *((path, evaluations) for path in cell.evaluations()),
         ]:
             try:
-                record = read_record(path)
+                record = read_record(path) if path == cell.record else read_evaluation(path)
             except StoreError as error:
                 counter["damaged"] += 1
                 troubles.append(str(error))

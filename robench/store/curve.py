@@ -5,6 +5,7 @@ import io
 from dataclasses import asdict
 from pathlib import Path
 
+from robench.errors import PluginError
 from robench.events import Epoch
 from robench.store.files import write
 
@@ -20,6 +21,8 @@ class Curve:
         row = asdict(epoch)
         logged = row.pop("log")
         del row["cell"], row["epochs"]
+        if taken := row.keys() & logged.keys():
+            raise PluginError(f"the method logs {sorted(taken)}, which train.csv has already")
         self.rows.append(row | logged)
         columns = list(dict.fromkeys(column for row in self.rows for column in row))
         text = io.StringIO(newline="")

@@ -10,6 +10,11 @@ from robench.store.files import checksum, digest, read_json, write, write_json
 
 STATUSES = ("ok", "failed", "diverged", "running")
 
+_ALWAYS = {"status", "reason", "started", "environment"}
+_OF_CELL = {"label", "changes", "deviates", "select_on"}
+_OF_EVALUATION = {"cell", "weights", "epoch", "verdict", "packages"}
+_WHEN_OK = {True: {"checkpoints", "troubles"}, False: {"n", "stands", "order", "costs", "outcomes"}}
+
 
 @dataclass(frozen=True)
 class CellFolder:
@@ -75,6 +80,10 @@ def read_record(path: Path) -> Plain:
     key, identity = record.get("key"), record.get("identity")
     if record.get("status") not in STATUSES or digest(identity) != key:
         raise StoreError(f"{path} is incomplete or was changed; not used")
+    of_cell = path.name == "cell.json"
+    wanted = _ALWAYS | (_OF_CELL if of_cell else _OF_EVALUATION)
+    if not wanted | (_WHEN_OK[of_cell] if record["status"] == "ok" else set()) <= record.keys():
+        raise StoreError(f"{path} is incomplete; not used")
     named = path.parent.name if path.name == "cell.json" else path.stem
     if not named.endswith(str(key)[:8]):
         raise StoreError(f"{path} belongs to another key; not used")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from robench.adversary.pgd import PGD, PGDAttack
 from robench.adversary.suite import Attack, Suite, checked, right, suite
 from robench.check import tiny
-from robench.errors import AttackError, ConfigError
+from robench.errors import AttackError, ConfigError, PluginError
 from robench.threat import Threat
 from tests.conftest import Unsure
 
@@ -106,9 +106,20 @@ def training(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
     return x
 
 
+def in_place(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    return x.copy_(1 - x)
+
+
+def statistics(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    next(model.parameters()).data.zero_()
+    return x
+
+
 @pytest.mark.parametrize(
     ("attack", "message"),
     [
+        (in_place, "attack 'bad' left the threat model"),
+        (statistics, "attack 'bad' changed the model"),
         (outside, r"attack 'bad' left the threat model by 0\.05"),
         (dark, "attack 'bad' left the threat model"),
         (nan, "attack 'bad' returned NaN"),
@@ -121,9 +132,20 @@ def test_attacks_that_break_the_rules_give_no_number(
     attack: Attack, message: str, unsure: Unsure
 ) -> None:
     found = Suite({"fine": nothing, "bad": attack})
+    victim = Unsure(copy.deepcopy(unsure.model), unsure.batch)
     with pytest.raises(AttackError, match=message):
-        run(found, unsure)
-    unsure.model.eval()
+        run(found, victim)
+
+
+@pytest.mark.parametrize("name", ["natural", "worst", "Far out", ""])
+def test_an_attack_has_a_name_of_its_own(name: str) -> None:
+    with pytest.raises(PluginError, match="attack"):
+        Suite({name: nothing})
+
+
+def test_a_suite_has_an_attack() -> None:
+    with pytest.raises(PluginError, match="a suite needs an attack"):
+        Suite({})
 
 
 def test_a_rounding_error_is_projected_away(unsure: Unsure) -> None:

@@ -85,6 +85,20 @@ def test_settings_make_lines_of_their_own() -> None:
     assert labels == ["madry[attack.steps=20]", "madry", "trades"]  # by worst case
 
 
+def test_a_number_of_fewer_seeds_says_so() -> None:
+    found = only(
+        table(
+            evaluation(95, 70, 60, seed=0), evaluation(95, 70, 64, seed=1),
+            evaluation(96, 80, 75, seed=1, eps="1/16", eps_value=1 / 16),
+            evaluation(96, 80, 20, seed=2, eps="1/16", eps_value=1 / 16),
+        )
+    )  # fmt: skip
+    (line,) = found.lines
+    assert line.seeds == (0, 1)  # those of the headline; the third has no number there
+    assert line.worst["1/16"].seeds == 1
+    assert "75.0 (n=1)" in words.cells(found)[0]
+
+
 def test_two_versions_of_a_plugin_are_two_lines() -> None:
     frame = table(
         evaluation(95, 70, 60), evaluation(95, 70, 65, plugin="eeee"),
@@ -136,7 +150,9 @@ def test_failures_are_rows_and_no_numbers() -> None:
         "n": None,
     }
     elsewhere: Row = {**failed, "dataset": "mnist"}
-    found = only(table(evaluation(95, 70, 60), [failed, crashed, elsewhere]))
+    found, other = summaries(table(evaluation(95, 70, 60), [failed, crashed, elsewhere]))
+    assert (other.shared["dataset"], other.lines) == ("mnist", ())
+    assert [f.reason for f in other.failures] == ["the loss is nan"]
     assert [(f.label, f.status, f.reason) for f in found.failures] == [
         ("mart", "diverged", "the loss is nan"), ("trades", "failed", "no gradient"),
     ]  # fmt: skip

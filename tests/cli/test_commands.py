@@ -155,13 +155,12 @@ def test_check_of_a_suite_that_leaves_the_ball(robench: Robench, tmp_path: Path)
     (tmp_path / "attacks" / "far.py").write_text(
         '"""Far: too far (nobody)."""\n'
         "from robench.adversary.suite import Suite\n"
-        "suite = Suite({'Far out': lambda model, x, y, threat: x + 2 * threat.eps})\n",
+        "suite = Suite({'far-out': lambda model, x, y, threat: x + 2 * threat.eps})\n",
         encoding="utf-8",
     )
     checked = robench("check", "far")
     assert checked.code == 1
-    assert "attack 'Far out' should be small letters" in checked.out
-    assert "attack 'Far out' left the threat model" in checked.out
+    assert "attack 'far-out' left the threat model" in checked.out
 
 
 def test_doctor(robench: Robench, tmp_path: Path) -> None:

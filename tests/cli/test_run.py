@@ -278,6 +278,55 @@ def test_damaged_weights_are_reported_and_never_attacked(damage: str, robench: R
     assert len(table()) == 6 + 3  # one seed, the same weights: what was attacked before holds
 
 
+def test_outcomes_of_weights_that_are_gone_are_redone_and_said(robench: Robench) -> None:
+    robench("run", "-m", "natural", *QUICK)
+    for weights in Path("results/local/cells").glob("*/*.safetensors"):
+        weights.unlink()
+    # Weights of another machine differ in their last bits: other outcomes' weights, to all effect.
+    for path in Path("results/local/cells").glob("*/eval/*.json"):
+        path.write_text(path.read_text().replace('"weights": "', '"weights": "0'))
+    more = robench("run", "-m", "natural", *QUICK, "--eps", "1/16,3/16", "--checkpoints", "best")
+    assert more.code == 0
+    assert set(table()["eps"]) == {"1/16", "3/16"}
+    assert "is of weights that the cell no longer has; not used" in more.err  # of last
+
+
+def test_counts_that_are_not_those_of_the_outcomes_are_redone(robench: Robench) -> None:
+    robench("run", "-m", "natural", *QUICK, "--checkpoints", "best")
+    before = table()
+    (path,) = Path("results/local/cells").glob("*/eval/*.json")
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"stands": dict.fromkeys(record["stands"], 40)}))
+    again = robench("run", "-m", "natural", *QUICK, "--checkpoints", "best")
+    assert "says other than the outcomes beside it" in again.err
+    assert (table()["n_stands"] == before["n_stands"]).all()
+
+
+def test_a_cell_stands_in_the_table_of_the_grid_that_asked_last(robench: Robench) -> None:
+    robench("run", "-m", "natural[recipe.lr=0.01]", *QUICK)
+    assert table()["deviates"].notna().all()
+    again = robench("run", "-m", "natural", *QUICK, "--set", "recipe.lr=0.01")
+    assert not trained(again)
+    assert table()["deviates"].isna().all()
+    assert table()["settings"].isna().all()
+
+
+def test_a_damaged_curve_costs_no_number(robench: Robench) -> None:
+    robench("run", "-m", "natural", *QUICK)
+    (curve,) = Path("results/local/cells").glob("*/train.csv")
+    curve.write_text("")
+    again = robench("run", "-m", "natural", *QUICK)
+    assert "train.csv cannot be read" in again.err
+    assert len(table()) == 6
+
+
+def test_steps_of_a_preset_are_those_of_linf(robench: Robench, data_root: Path) -> None:
+    grid = ("-m", "madry", "--dataset", "mnist", "--data-root", str(data_root), "--plan")
+    assert "do not reach" not in robench("run", *grid, "--norm", "L2").out
+    asked = robench("run", *grid, "--norm", "L2", "--set", "madry.attack.step_size=0.01")
+    assert "40 steps of 0.01 do not reach eps 2 from the image" in asked.out
+
+
 @pytest.mark.parametrize("kind", ["json", "npz"])
 def test_a_damaged_evaluation_is_reported_and_redone(kind: str, robench: Robench) -> None:
     robench("run", "-m", "natural", *QUICK)

@@ -125,5 +125,12 @@ def test_precision_is_full_inside_and_given_back() -> None:
 def test_a_module_in_train_mode_is_put_in_eval_mode() -> None:
     model = tiny.classifier().train()
     test = tiny.data().test
-    evaluate(model, Suite({}), test, Threat("Linf", 0.0), 0, lambda *_: None)
+    evaluate(
+        model,
+        Suite({"none": lambda model, x, y, threat: x}),
+        test,
+        Threat("Linf", 0.0),
+        0,
+        lambda *_: None,
+    )
     assert not model.training

@@ -62,6 +62,34 @@ def test_trades_against_a_loop(beta: float, unsure: Unsure, attacked: Tensor) ->
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_trades_raises_kl_from_the_natural_to_the_attacked_prediction(unsure: Unsure) -> None:
+    model, x, eps, size = unsure.model, unsure.batch.x, 0.05, 0.02
+    chosen = method("trades", changes={"attack.steps": 3, "attack.step_size": size})
+    torch.manual_seed(5)
+    found = chosen.perturb(model, unsure.batch, Run(Threat("Linf", eps), 256, 4, 3))
+    torch.manual_seed(5)
+    start = (x + 1e-3 * torch.randn_like(x)).clamp(0, 1)
+    expected, reversed_kl = (walk(model, x, start, eps, size, turned) for turned in (False, True))
+    assert (found - expected).abs().lt(1e-6).float().mean() > 0.99  # but for gradients near zero
+    assert (found - reversed_kl).abs().lt(1e-6).float().mean() < 0.99
+
+
+def walk(
+    model: nn.Module, x: Tensor, x_adv: Tensor, eps: float, size: float, turned: bool
+) -> Tensor:
+    """Three signed steps up KL(natural || attacked), or with the two the other way round."""
+    natural = model(x).log_softmax(1).detach()
+    for _ in range(3):
+        x_adv = x_adv.detach().requires_grad_()
+        p, q = natural, model(x_adv).log_softmax(1)
+        if turned:
+            p, q = q, p
+        (grad,) = torch.autograd.grad((p.exp() * (p - q)).sum(), x_adv)
+        x_adv = (x_adv + size * grad.sign()).detach()
+        x_adv = torch.maximum(torch.minimum(x_adv, x + eps), x - eps).clamp(0, 1)
+    return x_adv
+
+
 @pytest.mark.parametrize("beta", [0.0, 5.0])
 def test_mart_against_a_loop(beta: float, unsure: Unsure, attacked: Tensor) -> None:
     model, batch = unsure.model, unsure.batch

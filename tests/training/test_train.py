@@ -220,6 +220,46 @@ def test_the_best_is_chosen_on_the_validation_part(
     assert (trained.best.epoch, trained.last.epoch) == (best, 3)
 
 
+def test_test_images_play_no_part(data: Data) -> None:
+    noise = replace(data.test, y=data.test.y.flip(0))
+    one, other = (fit(method("natural"), d, epochs=3) for d in (data, replace(data, test=noise)))
+    assert one.best.validation == other.best.validation
+    wrong = replace(data.validation, y=(data.validation.y + 1) % 4)
+    shown = fit(method("natural"), replace(data, validation=wrong), epochs=3)
+    assert shown.best.validation != one.best.validation  # whereas these are looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching(Plain):
+    """Keeps the images of its last step, and the mode in which it would craft."""
+
+    def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
+        run.log["mean"] = batch.x.mean()
+        run.log["edge"] = batch.x[:, :, 0].mean()
+        run.log["train"] = float(run.craft == "train")
+        return super().loss(model, batch, x_adv, run)
+
+
+def test_the_recipe_is_what_runs(data: Data) -> None:
+    def last(**recipe: Any) -> tuple[Trained, dict[str, float]]:
+        told: list[Event] = []
+        found = fit(Watching(), data, tell=told.append, epochs=1, **recipe)
+        return found, [event for event in told if isinstance(event, Epoch)][-1].log
+
+    plain, logged = last()
+    assert logged["train"] == 0
+    assert last(craft="train")[1]["train"] == 1
+    assert last(augment="crop", pad=4)[1]["edge"] < logged["edge"]  # shifted: black comes in
+    for changed in ({"momentum": 0.0}, {"weight_decay": 0.1}, {"nesterov": True}):
+        assert not torch.equal(weights(plain), weights(last(**changed)[0])), changed
+
+
+def test_a_stage_changes_only_what_it_can() -> None:
+    Stage(recipe={"lr": 0.1, "optimizer": "adam"})
+    with pytest.raises(PluginError, match=r"stage 'train' cannot change recipe\.epochs"):
+        Stage(recipe={"epochs": 3})
+
+
 def test_validation_counts_what_pgd_leaves(data: Data) -> None:
     trained = fit(Plain(), data, epochs=4)
     model = tiny.classifier()
