@@ -64,9 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except RobenchError as error:
         code = _say(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        code = _say(
-            "interrupted; the same command goes on with the first cell that is not finished", 130
-        )
+        code = _say("interrupted; the same command goes on with the first unfinished cell", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

@@ -1,5 +1,7 @@
 """Suites: the cascade, the worst case, and attacks that break the rules."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -110,7 +112,7 @@ def in_place(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
     return x.copy_(1 - x)
 
 
-def statistics(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+def rewriting(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
     next(model.parameters()).data.zero_()
     return x
 
@@ -119,7 +121,7 @@ def statistics(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor
     ("attack", "message"),
     [
         (in_place, "attack 'bad' left the threat model"),
-        (statistics, "attack 'bad' changed the model"),
+        (rewriting, "attack 'bad' changed the model"),
         (outside, r"attack 'bad' left the threat model by 0\.05"),
         (dark, "attack 'bad' left the threat model"),
         (nan, "attack 'bad' returned NaN"),
