@@ -43,19 +43,20 @@ def commands() -> list[str]:
 
 def test_tables_are_the_committed_results() -> None:
     text = README.read_text(encoding="utf-8")
-    assert len(MARKED.findall(text)) == 2
+    assert len(MARKED.findall(text)) == 4
     assert refreshed(text) == text, "run make readme"
 
 
+@pytest.mark.parametrize("name", ["digits", "mnist-10k", "cifar10-short"])
 def test_committed_tables_come_from_committed_cells(
-    robench: Callable[..., Outcome], tmp_path: Path
+    name: str, robench: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    committed = ROOT / "results" / "digits"
-    shutil.copytree(committed / "cells", tmp_path / "digits" / "cells")
-    done = robench("report", "digits")
+    committed = ROOT / "results" / name
+    shutil.copytree(committed / "cells", tmp_path / name / "cells")
+    done = robench("report", name)
     assert done.code == 0
     assert "warning" not in done.err
-    made = sorted((tmp_path / "digits" / "report" / "tables").glob("*.md"))
+    made = sorted((tmp_path / name / "report" / "tables").glob("*.md"))
     assert len(made) == 2
     for path in made:
         text = (committed / "report" / "tables" / path.name).read_text(encoding="utf-8")
