@@ -9,16 +9,17 @@ import torch
 
 from robench import plugins, settings
 from robench.adversary.suite import Suite, suite
+from robench.chosen import Chosen, choose, shared_recipe
 from robench.data import catalogue as data_catalogue
 from robench.data.catalogue import Facts
 from robench.data.load import Data, load
 from robench.errors import ConfigError
-from robench.models import catalogue as model_catalogue
 from robench.radius import Norm, show_eps
+from robench.settings import Plain
 from robench.store.cell import Cell, Evaluation
-from robench.store.grid import Choice, Request
-from robench.training.method import Adversarial, Method, method, presets
-from robench.training.recipe import RECIPES, Recipe
+from robench.store.grid import Request
+from robench.training.method import Adversarial, Method
+from robench.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -45,120 +46,50 @@ class Plan:
     """What a person should know before it starts."""
 
 
-@dataclass(frozen=True)
-class _Training:
-    """One training of the grid, before data and seeds."""
-
-    choice: Choice
-    dataset: str
-    facts: Facts
-    model: str
-    recipe: Recipe
-    method: Method
-    deviates: str
-    label: str
-
-
 def plan(request: Request, device: torch.device) -> Plan:
     """Look up everything that a grid names, read its data, and lay out its cells.
 
     Raises:
         ConfigError, PluginError, DataError: before anything has run.
     """
-    shared = {name: _shared_recipe(name, request) for name in request.datasets}
+    shared = {name: shared_recipe(name, request) for name in request.datasets}
     suites = {name: suite(name) for name in request.suites}
     for name, found in suites.items():
         found.check(name, request.norm)
-    trainings = list(_trainings(request, shared))
+    trainings = list(choose(request, shared))
     for name in request.datasets:
         facts = data_catalogue.facts(name)
         _check_radii(name, facts, request.norm, _radii(request.eps, facts, request.norm))
         _check_radii(name, facts, request.train_norm, _train_radii(request, facts))
     data = {name: _load(name, request, device) for name in request.datasets}
-    jobs = [
-        Job(cell, training.method, shared[training.dataset], evaluations)
-        for training in trainings
-        for cell, evaluations in _cells(training, request, data[training.dataset])
-    ]
-    unique = {job.cell.key: job for job in jobs}
-    notes = dict.fromkeys(note for job in unique.values() for note in _notes(job))
-    return Plan(tuple(unique.values()), suites, data, shared, tuple(notes))
+    judges = {name: _judge(name, found) for name, found in suites.items()}
+    jobs: dict[str, Job] = {}
+    for training in trainings:
+        place = data[training.dataset]
+        for cell in _cells(training, request, place):
+            evaluations = tuple(_evaluations(cell, request, place, judges))
+            jobs[cell.key] = Job(cell, training.method, shared[training.dataset], evaluations)
+    notes = dict.fromkeys(note for job in jobs.values() for note in _notes(job))
+    return Plan(tuple(jobs.values()), suites, data, shared, tuple(notes))
 
 
-def _shared_recipe(dataset: str, request: Request) -> Recipe:
-    data_catalogue.facts(dataset)
-    chosen = [choice.method for choice in request.methods]
-    for name in request.changes:
-        head = name.partition(".")[0]
-        if head != "recipe" and head not in chosen:
-            raise ConfigError(
-                f"--set {name}: {head!r} is neither 'recipe' nor one of the methods: "
-                f"{', '.join(dict.fromkeys(chosen))}"
-            )
-    return settings.change("recipe", RECIPES[dataset], _below("recipe", request.changes))
+def _judge(name: str, found: Suite) -> Plain:
+    """What the outcomes of a suite depend on."""
+    return {
+        "plugin": plugins.get("attacks", name).digest(found),
+        "attacks": found.plain(),
+        "packages": found.packages(),
+    }
 
 
-def _trainings(request: Request, shared: Mapping[str, Recipe]) -> Iterator[_Training]:
-    for name in dict.fromkeys(choice.method for choice in request.methods):
-        presets(name)  # all names first: a slip in the last one should not wait for the others
-    for dataset in request.datasets:
-        facts = data_catalogue.facts(dataset)
-        for model in request.models or (facts.model,):
-            model_catalogue.check(model, dataset, facts)
-            for choice in request.methods:
-                yield _training(choice, dataset, facts, model, shared[dataset], request)
-
-
-def _training(
-    choice: Choice, dataset: str, facts: Facts, model: str, shared: Recipe, request: Request
-) -> _Training:
-    name = choice.method
-    changes = {**_below(name, request.changes), **_without_recipe(choice.changes)}
-    preset = _preset(name, dataset, request.train_norm)
-    chosen = settings.change(name, preset, changes)
-    recipe = settings.change("recipe", shared, _below("recipe", choice.changes))
-    if recipe.padding == "reflect" and recipe.pad >= facts.shape[1]:
-        raise ConfigError(f"recipe.pad cannot reflect {recipe.pad} pixels of {facts.shape[1]}")
-    changed, stored = _changed(chosen, preset), _changed(chosen, method(name, dataset))
-    own = {f"recipe.{p}": new for p, (new, _) in settings.differences(recipe, shared).items()}
-    brackets = ",".join(f"{path}={settings.text(v)}" for path, v in sorted((changed | own).items()))
-    return _Training(
-        Choice(name, {path: settings.text(value) for path, value in stored.items()}),
-        dataset,
-        facts,
-        model,
-        recipe,
-        chosen,
-        _deviations(chosen, recipe, shared),
-        f"{name}[{brackets}]" if brackets else name,
-    )
-
-
-def _preset(name: str, dataset: str, norm: Norm) -> Method:
-    """A method with its preset for a data set.
-
-    Presets quote step sizes of Linf; in another norm such a step is so short that the attack would
-    stay where it starts, so there it is relative to eps.
-    """
-    found = method(name, dataset)
-    if norm == "Linf" or not isinstance(found, Adversarial):
-        return found
-    return settings.change(name, found, {"attack.step_size": None})
-
-
-def _changed(new: Method, old: Method) -> dict[str, object]:
-    return {path: value for path, (value, _) in settings.differences(new, old).items()}
-
-
-def _cells(
-    training: _Training, request: Request, data: Data
-) -> Iterator[tuple[Cell, tuple[Evaluation, ...]]]:
-    """A cell for every radius of training and seed, and its evaluations."""
+def _cells(training: Chosen, request: Request, data: Data) -> Iterator[Cell]:
+    """A cell for every radius of training and seed."""
+    plugin = plugins.get("methods", training.choice.method).digest(training.method)
     for eps in _train_radii(request, training.facts):
         for seed in request.seeds:
-            cell = Cell(
+            yield Cell(
                 method=training.choice.method,
-                plugin=plugins.get("methods", training.choice.method).digest(),
+                plugin=plugin,
                 settings=settings.plain(training.method),
                 recipe=training.recipe,
                 dataset=training.dataset,
@@ -172,21 +103,20 @@ def _cells(
                 label=training.label,
                 deviates=training.deviates,
             )
-            radii = _radii(request.eps, training.facts, request.norm)
-            yield cell, tuple(_evaluations(cell, request, data, radii))
 
 
 def _evaluations(
-    cell: Cell, request: Request, data: Data, radii: tuple[Fraction, ...]
+    cell: Cell, request: Request, data: Data, judges: Mapping[str, Plain]
 ) -> Iterator[Evaluation]:
+    """An evaluation for every checkpoint, suite and radius."""
     for checkpoint in request.checkpoints:
-        for name in request.suites:
-            for eps in radii:
+        for name, judge in judges.items():
+            for eps in _radii(request.eps, data.facts, request.norm):
                 yield Evaluation(
                     cell=cell.key,
                     checkpoint=checkpoint,
                     suite=name,
-                    plugin=plugins.get("attacks", name).digest(),
+                    judge=judge,
                     norm=request.norm,
                     eps=eps,
                     test_limit=data.test_limit,
@@ -222,23 +152,6 @@ def _check_radii(dataset: str, facts: Facts, norm: Norm, radii: tuple[Fraction, 
             )
 
 
-def _deviations(chosen: Method, recipe: Recipe, shared: Recipe) -> str:
-    """Where a method leaves the shared recipe: asked for in brackets, or by a stage of its own."""
-    found = [_differ("", recipe, shared)]
-    for stage in chosen.stages():
-        present = settings.change(f"stage {stage.name!r}: recipe", recipe, stage.recipe)
-        found.append(_differ(f"{stage.name}: ", present, recipe))
-    return "; ".join(part for part in found if part)
-
-
-def _differ(prefix: str, new: Recipe, old: Recipe) -> str:
-    differences = settings.differences(new, old).items()
-    return prefix * bool(differences) + ", ".join(
-        f"{name}={settings.text(value)} (shared {settings.text(before)})"
-        for name, (value, before) in differences
-    )
-
-
 def _notes(job: Job) -> Iterator[str]:
     """Combinations that are allowed and probably not meant."""
     cell, chosen = job.cell, job.method
@@ -258,12 +171,3 @@ def _notes(job: Job) -> Iterator[str]:
             f"trained at {cell.norm} {show_eps(cell.eps)} but attacked at {at} only; "
             "--train-eps sets the radius of training"
         )
-
-
-def _below(prefix: str, changes: Mapping[str, object]) -> dict[str, object]:
-    start = f"{prefix}."
-    return {k.removeprefix(start): v for k, v in changes.items() if k.startswith(start)}
-
-
-def _without_recipe(changes: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in changes.items() if not name.startswith("recipe.")}

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args
 
-from robench import names
+from robench import imports, names
 from robench.errors import PluginError
 
 Kind = Literal["methods", "attacks"]
@@ -46,7 +46,7 @@ class Source:
             return str(error)
         except (OSError, SyntaxError, ValueError) as error:
             return f"{self._who} does not parse: {error}"
-        missing = [name for name in _imports(tree) if not _is_there(name)]
+        missing = [name for name in imports.packages(tree) if not _is_there(name)]
         return f"{self._who} imports {missing[0]!r}, which is not installed" if missing else ""
 
     def summary(self) -> str:
@@ -55,11 +55,16 @@ class Source:
             return ""
         return (ast.get_docstring(self._tree()) or "").partition("\n")[0]
 
-    def digest(self) -> str:
-        """SHA-256 of the file and of the neighbours that it imports: part of every key."""
-        files = sorted(_with_neighbours(self.path()))
-        whole = b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)
-        return hashlib.sha256(whole).hexdigest()
+    def digest(self, used: object = None) -> str:
+        """SHA-256 of the files that the plugin is made of: part of every key.
+
+        ``used`` is what the plugin will run with: classes in it may be another plugin's.
+        """
+        origin = self.origin
+        module = f"{self.kind}.{self.name}" if isinstance(origin, Path) else origin.module
+        whole = imports.files(self.path(), module) | imports.files_of(used, _tops())
+        digests = {hashlib.sha256(file.read_bytes()).digest() for file in whole}
+        return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
     def path(self) -> Path:
         """The file that holds the plugin."""
@@ -142,15 +147,11 @@ def _place(origin: Path | EntryPoint) -> str:
     return str(origin) if isinstance(origin, Path) else f"entry point {origin.value}"
 
 
-def _imports(tree: ast.Module) -> list[str]:
-    """Packages that a file cannot do without: those its first level imports by name."""
-    found = []
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            found += [alias.name.partition(".")[0] for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.append(node.module.partition(".")[0])
-    return found
+def _tops() -> set[str]:
+    """Packages that plugins are imported from: a folder's own, and those of entry points."""
+    folders = {name for name in sys.modules if name.startswith(tuple(map(_prefix, KINDS)))}
+    entries = [entry for kind in KINDS for entry in entry_points(group=f"robench.{kind}")]
+    return folders | {entry.module.partition(".")[0] for entry in entries}
 
 
 def _is_there(module: str) -> bool:
@@ -159,22 +160,6 @@ def _is_there(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):  # a parent is not there; or __main__, which has no spec
         return module in sys.modules
-
-
-def _with_neighbours(file: Path) -> set[Path]:
-    """The file, and those beside it that it imports by ``from ._name import ...``, and theirs."""
-    found, todo = {file}, [file]
-    while todo:
-        for node in ast.walk(ast.parse(todo.pop().read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                modules = [node.module] if node.module else [alias.name for alias in node.names]
-                for module in modules:
-                    first = file.parent / module.partition(".")[0]
-                    beside = {first.with_suffix(".py"), *first.rglob("*.py")}
-                    new = {path for path in beside - found if path.is_file()}
-                    found |= new
-                    todo += new
-    return found
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -195,9 +180,13 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
+def _prefix(folder: str) -> str:
+    return f"robench_{folder}_"
+
+
 def _package_of(folder: Path) -> str:
     """An own package name for each folder, so that neighbours of one name do not mix."""
-    name = f"robench_{folder.name}_{hashlib.sha256(bytes(folder)).hexdigest()[:8]}"
+    name = f"{_prefix(folder.name)}{hashlib.sha256(bytes(folder)).hexdigest()[:8]}"
     if name not in sys.modules:
         package = ModuleType(name)
         package.__path__ = [str(folder)]

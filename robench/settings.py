@@ -72,7 +72,10 @@ def change(owner: str, settings: T, changes: Mapping[str, object]) -> T:
             values[head] = _convert(f"{owner}: {path}", value, hint)
     for head, deeper in nested.items():
         values[head] = change(f"{owner}: {head}", getattr(settings, head), deeper)
-    return replace(_dataclass(settings), **values) if values else settings
+    try:
+        return replace(_dataclass(settings), **values) if values else settings
+    except (ValueError, TypeError) as error:  # a plugin's own __post_init__ refuses them
+        raise ConfigError(f"{owner}: {error}") from error
 
 
 def validate(owner: str, settings: object) -> None:
@@ -199,7 +202,11 @@ def _plain(value: object) -> object:
         return {"is": type(value).__name__, **plain(value)}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
-    return value
+    if inspect.isroutine(value):
+        return value.__qualname__
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ConfigError(f"a setting cannot be {value!r}; use numbers, text, lists and dataclasses")
 
 
 def _hints(cls: type) -> dict[str, Any]:

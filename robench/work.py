@@ -74,7 +74,6 @@ def evaluate_cell(
         "weights": kept["sha256"],
         "epoch": kept["epoch"],
         "verdict": suite.verdict,
-        "packages": suite.packages(),
     }
     tell(Evaluating(cell.name, label, len(data.test)))
     try:

@@ -1,20 +1,22 @@
 """Attack suites: attacks in order, and the worst case over all of them."""
 
 import importlib.util
+import inspect
 import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from robench import plugins
+from robench import plugins, settings
 from robench.errors import AttackError, ConfigError, PluginError
 from robench.radius import NORMS, Norm
 from robench.seeds import derive, seeded
+from robench.settings import Plain
 from robench.threat import Threat
 from robench.versions import version
 
@@ -62,6 +64,10 @@ class Suite:
                     "pip install 'robench[attacks]'"
                 )
 
+    def plain(self) -> list[Plain]:
+        """Its attacks in order, each with its name, what it is and every setting."""
+        return [{"name": name, **_plain(attack)} for name, attack in self.attacks.items()]
+
     def packages(self) -> str:
         """Names and versions of the packages that its attacks come from; empty: robench itself."""
         names = [name for group in self.needs for name in group]
@@ -89,6 +95,12 @@ class Suite:
                     x_adv = _attacked(name, attack, model, x[todo], y[todo], threat)
                 stands[todo] = right(model, x_adv, y[todo])
             yield name, stands.clone()
+
+
+def _plain(attack: Attack) -> Plain:
+    kind = attack if inspect.isroutine(attack) else type(attack)
+    values: Plain = settings.plain(attack) if is_dataclass(attack) else {}
+    return {"is": getattr(kind, "__qualname__", repr(kind)), **values}
 
 
 def suite(name: str) -> Suite:

@@ -124,7 +124,7 @@ def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
         "reason": evaluation["reason"],
         "device": environment["device"],
         "torch": environment["torch"],
-        "packages": evaluation["packages"],
+        "packages": identity["packages"],
         "key": evaluation["key"],
     }
     if evaluation["status"] != "ok":

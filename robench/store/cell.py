@@ -25,7 +25,7 @@ class Cell:
 
     method: str
     plugin: str
-    """Digest of the method's file and of the neighbours it imports."""
+    """Digest of the files that the method is made of."""
     settings: Plain
     recipe: Recipe
     dataset: str
@@ -80,8 +80,9 @@ class Evaluation:
     """The cell's key."""
     checkpoint: Kept
     suite: str
-    plugin: str
-    """Digest of the suite's file and of the neighbours it imports."""
+    judge: Plain
+    """What the suite is: ``plugin``, the digest of its files; its ``attacks`` in order with every
+    setting; the names and versions of the ``packages`` that they come from."""
     norm: Norm
     eps: Fraction
     test_limit: int | None
@@ -94,7 +95,7 @@ class Evaluation:
             "cell": self.cell,
             "checkpoint": self.checkpoint,
             "suite": self.suite,
-            "plugin": self.plugin,
+            **self.judge,
             "norm": self.norm,
             "eps": show_eps(self.eps),
             "test_limit": self.test_limit,

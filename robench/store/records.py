@@ -12,7 +12,7 @@ STATUSES = ("ok", "failed", "diverged", "running")
 
 _ALWAYS = {"status", "reason", "started", "environment"}
 _OF_CELL = {"label", "changes", "deviates", "select_on"}
-_OF_EVALUATION = {"cell", "weights", "epoch", "verdict", "packages"}
+_OF_EVALUATION = {"cell", "weights", "epoch", "verdict"}
 _WHEN_OK = {True: {"checkpoints", "troubles"}, False: {"n", "stands", "order", "costs", "outcomes"}}
 
 

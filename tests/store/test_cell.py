@@ -15,8 +15,10 @@ CELL = Cell(
     eps=Fraction(3, 16), seed=0,
 )  # fmt: skip
 
+JUDGE = {"plugin": "q" * 64, "attacks": [{"name": "pgd", "steps": 20}], "packages": ""}
+
 EVALUATION = Evaluation(
-    cell=CELL.key, checkpoint="best", suite="quick", plugin="q" * 64, norm="Linf",
+    cell=CELL.key, checkpoint="best", suite="quick", judge=JUDGE, norm="Linf",
     eps=Fraction(8, 255), test_limit=None,
 )  # fmt: skip
 
@@ -39,10 +41,18 @@ def test_every_field_is_in_the_key_or_known_not_to_be(name: str) -> None:
 @pytest.mark.parametrize("name", [f.name for f in fields(Evaluation)])
 def test_every_field_of_an_evaluation_is_in_its_key(name: str) -> None:
     other: dict[str, Any] = {
-        "cell": "y" * 64, "checkpoint": "last", "suite": "standard", "plugin": "z" * 64,
+        "cell": "y" * 64, "checkpoint": "last", "suite": "standard", "judge": {},
         "norm": "L2", "eps": Fraction(2, 255), "test_limit": 10,
     }  # fmt: skip
     assert replace(EVALUATION, **{name: other[name]}).key != EVALUATION.key
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"attacks": [{"name": "pgd", "steps": 100}]}, {"packages": "torchattacks 9"}, {"plugin": "z"}],
+)
+def test_a_suite_that_would_judge_otherwise_is_another_key(changed: dict[str, object]) -> None:
+    assert replace(EVALUATION, judge={**JUDGE, **changed}).key != EVALUATION.key
 
 
 def test_keys_do_not_depend_on_how_things_were_written() -> None:

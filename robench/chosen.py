@@ -1,0 +1,133 @@
+"""From an entry of ``--methods`` to what it trains: its preset, settings, recipe and name."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from robench import settings
+from robench.data import catalogue as data_catalogue
+from robench.data.catalogue import Facts
+from robench.errors import ConfigError
+from robench.models import catalogue as model_catalogue
+from robench.radius import Norm
+from robench.store.grid import Choice, Request
+from robench.training.method import Adversarial, Method, method, presets
+from robench.training.recipe import RECIPES, Recipe
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A method on a data set with a network, before radii and seeds."""
+
+    choice: Choice
+    """With the settings that make the method again from its preset."""
+    dataset: str
+    facts: Facts
+    model: str
+    recipe: Recipe
+    method: Method
+    deviates: str
+    """Where its recipe departs from the shared one, in words."""
+    label: str
+    """Method and changed settings, as in tables."""
+
+
+def shared_recipe(dataset: str, request: Request) -> Recipe:
+    """The recipe of a data set, as the grid changes it for all methods.
+
+    Raises:
+        ConfigError: no such data set, no such field, or a value out of range.
+    """
+    data_catalogue.facts(dataset)
+    chosen = [choice.method for choice in request.methods]
+    for name in request.changes:
+        head = name.partition(".")[0]
+        if head != "recipe" and head not in chosen:
+            raise ConfigError(
+                f"--set {name}: {head!r} is neither 'recipe' nor one of the methods: "
+                f"{', '.join(dict.fromkeys(chosen))}"
+            )
+    return settings.change("recipe", RECIPES[dataset], _below("recipe", request.changes))
+
+
+def choose(request: Request, shared: Mapping[str, Recipe]) -> Iterator[Chosen]:
+    """Every method of a grid on every data set and network.
+
+    Raises:
+        ConfigError, PluginError: a name, a setting or a combination that makes no sense.
+    """
+    for name in dict.fromkeys(choice.method for choice in request.methods):
+        presets(name)  # all names first: a slip in the last one should not wait for the others
+    for dataset in request.datasets:
+        facts = data_catalogue.facts(dataset)
+        for model in request.models or (facts.model,):
+            model_catalogue.check(model, dataset, facts)
+            for choice in request.methods:
+                yield _training(choice, dataset, facts, model, shared[dataset], request)
+
+
+def _training(
+    choice: Choice, dataset: str, facts: Facts, model: str, shared: Recipe, request: Request
+) -> Chosen:
+    name = choice.method
+    changes = {**_below(name, request.changes), **_without_recipe(choice.changes)}
+    preset = _preset(name, dataset, request.train_norm)
+    chosen = settings.change(name, preset, changes)
+    recipe = settings.change("recipe", shared, _below("recipe", choice.changes))
+    if recipe.padding == "reflect" and recipe.pad >= facts.shape[1]:
+        raise ConfigError(f"recipe.pad cannot reflect {recipe.pad} pixels of {facts.shape[1]}")
+    changed, stored = _changed(chosen, preset), _changed(chosen, method(name, dataset))
+    own = {f"recipe.{p}": new for p, (new, _) in settings.differences(recipe, shared).items()}
+    brackets = ",".join(f"{path}={settings.text(v)}" for path, v in sorted((changed | own).items()))
+    return Chosen(
+        Choice(name, {path: settings.text(value) for path, value in stored.items()}),
+        dataset,
+        facts,
+        model,
+        recipe,
+        chosen,
+        _deviations(chosen, recipe, shared),
+        f"{name}[{brackets}]" if brackets else name,
+    )
+
+
+def _preset(name: str, dataset: str, norm: Norm) -> Method:
+    """A method with its preset for a data set.
+
+    Those for a data set quote step sizes of Linf; in another norm such a step is so short that the
+    attack would stay where it starts, so there it is relative to eps.
+    """
+    found = method(name, dataset)
+    of_linf = dataset in presets(name) and isinstance(found, Adversarial)
+    if norm == "Linf" or not of_linf:
+        return found
+    return settings.change(name, found, {"attack.step_size": None})
+
+
+def _changed(new: Method, old: Method) -> dict[str, object]:
+    return {path: value for path, (value, _) in settings.differences(new, old).items()}
+
+
+def _deviations(chosen: Method, recipe: Recipe, shared: Recipe) -> str:
+    """Where a method leaves the shared recipe: asked for in brackets, or by a stage of its own."""
+    found = [_differ("", recipe, shared)]
+    for stage in chosen.stages():
+        present = settings.change(f"stage {stage.name!r}: recipe", recipe, stage.recipe)
+        found.append(_differ(f"{stage.name}: ", present, recipe))
+    return "; ".join(part for part in found if part)
+
+
+def _differ(prefix: str, new: Recipe, old: Recipe) -> str:
+    differences = settings.differences(new, old).items()
+    return prefix * bool(differences) + ", ".join(
+        f"{name}={settings.text(value)} (shared {settings.text(before)})"
+        for name, (value, before) in differences
+    )
+
+
+def _below(prefix: str, changes: Mapping[str, object]) -> dict[str, object]:
+    start = f"{prefix}."
+    return {k.removeprefix(start): v for k, v in changes.items() if k.startswith(start)}
+
+
+def _without_recipe(changes: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in changes.items() if not name.startswith("recipe.")}
