@@ -69,6 +69,8 @@ class Finished:
     status: str
     summary: str
     seconds: float
+    traceback: str = ""
+    """Where a failure comes from."""
 
 
 @dataclass(frozen=True)

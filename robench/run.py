@@ -4,24 +4,19 @@ A cell is done when its record says so, and every file appears whole, so startin
 again. One failed cell is a row with its reason; it stops no other, and no accuracy comes of it.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from robench.analysis import rows, table
+from robench.analysis import table
 from robench.errors import StoreError
+from robench.evaluation.stored import is_of, read_evaluation, share
 from robench.events import Finished, Started, Tell, Warned
 from robench.plan import Job, Plan
 from robench.settings import Plain
 from robench.store.cell import Evaluation
 from robench.store.files import locked, write_json
-from robench.store.records import (
-    CellFolder,
-    cell_folder,
-    read_evaluation,
-    read_record,
-    share_outcome,
-)
+from robench.store.records import CellFolder, cell_folder, read_record
 from robench.work import about, describe, evaluate_cell, train_cell
 
 Rerun = Literal["missing", "failed", "always"]
@@ -31,8 +26,8 @@ RERUNS: tuple[Rerun, ...] = get_args(Rerun)
 def run(plan: Plan, results: Path, rerun: Rerun, tell: Tell) -> bool:
     """Run a plan in a results folder; whether everything it asks for is there and fine."""
     todo = [left(job, cell_folder(results, job.cell), rerun) for job in plan.jobs]
-    trainings = sum(must_train for must_train, _ in todo)
-    tell(Started(len(plan.jobs), trainings, sum(len(missing) for _, missing in todo)))
+    evaluations = sum(len(job.evaluations) for job in todo)
+    tell(Started(len(plan.jobs), sum(job.train for job in todo), evaluations))
     fine, waiting = True, list(plan.jobs)
     try:
         for wait in (False, True):  # cells that another process works on come last
@@ -53,51 +48,68 @@ def run(plan: Plan, results: Path, rerun: Rerun, tell: Tell) -> bool:
     return fine
 
 
-def left(job: Job, folder: CellFolder, rerun: Rerun) -> tuple[bool, list[Evaluation]]:
-    """Whether a job's cell has to be trained, and which of its evaluations have to be run."""
+@dataclass(frozen=True)
+class Left:
+    """What a job still needs, and what of it failed before and is not tried again."""
+
+    train: bool
+    evaluations: list[Evaluation]
+    failed: list[Evaluation] = field(default_factory=list)
+    untrained: str = ""
+    """``failed`` or ``diverged`` when it is the training that failed before."""
+
+
+def left(job: Job, folder: CellFolder, rerun: Rerun) -> Left:
+    """What is to be done for a job, from what its folder holds."""
     record, everything = _trusted(folder.record), list(job.evaluations)
     if rerun == "always" or record is None or record["status"] == "running":
-        return True, everything
+        return Left(True, everything)
     if record["status"] != "ok":
-        return rerun == "failed", everything if rerun == "failed" else []
-    missing = [e for e in everything if not _done(folder, e, record, fine=rerun == "failed")]
-    return bool(missing) and not folder.has_weights(record), missing
+        again = rerun == "failed"
+        return Left(True, everything) if again else Left(False, [], untrained=record["status"])
+    missing = [e for e in everything if _status(folder, e, record) == "missing"]
+    failed = [e for e in everything if _status(folder, e, record) == "failed"]
+    todo, alone = (missing, failed) if rerun == "missing" else (missing + failed, [])
+    return Left(bool(todo) and not folder.has_weights(record), todo, alone)
 
 
 def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> bool:
-    """One job, while its cell's lock is held."""
+    """One job, while its cell's lock is held; whether all of it is there and fine."""
     data = plan.data[job.cell.dataset]
     before = _trusted(folder.record, tell)
     for evaluation in job.evaluations:
         _trusted(folder.outcome(evaluation), tell)
-    must_train, missing = left(job, folder, rerun)
-    if must_train:
+    todo = left(job, folder, rerun)
+    trains = todo.train
+    if trains:
         if before is not None and before["status"] == "ok" and rerun != "always":
             tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
         train_cell(job, data, folder, tell)
-        _, missing = left(job, folder, rerun)  # outcomes of other weights are no longer its own
+        todo = left(job, folder, rerun)  # outcomes of other weights are no longer its own
     record = read_record(folder.record)
     if not about(job).items() <= record.items():  # it belongs to this grid from now on
         record |= about(job)
         write_json(folder.record, record)
+    if record["status"] == "ok":
+        for evaluation in todo.evaluations:
+            _evaluate(job, evaluation, plan, folder, tell)
+    elif not trains:
+        tell(_left_alone(f"{job.cell.label} seed {job.cell.seed}", record))
+    for evaluation in todo.failed:
+        tell(_left_alone(describe(job, evaluation), read_record(folder.outcome(evaluation))))
     if record["status"] != "ok":
-        if not must_train:
-            tell(_left_alone(f"{job.cell.label} seed {job.cell.seed}", record))
         return False
-    for evaluation in missing:
-        best = replace(evaluation, checkpoint="best")
-        shared = best != evaluation and best in job.evaluations
-        if shared and share_outcome(folder, best, evaluation, record):
-            label = describe(job, evaluation)
-            tell(Finished(job.cell.name, label, "ok", "the same weights as best", 0.0))
-        else:
-            evaluate_cell(job, evaluation, plan.suites[evaluation.suite], data, folder, tell)
-    bad = [e for e in job.evaluations if not _done(folder, e, record, fine=True)]
-    for evaluation in bad:
-        if evaluation not in missing:
-            failed = read_record(folder.outcome(evaluation))
-            tell(_left_alone(describe(job, evaluation), failed))
-    return not bad
+    return all(_status(folder, evaluation, record) == "ok" for evaluation in job.evaluations)
+
+
+def _evaluate(job: Job, evaluation: Evaluation, plan: Plan, folder: CellFolder, tell: Tell) -> None:
+    best = replace(evaluation, checkpoint="best")
+    if best != evaluation and best in job.evaluations and share(folder, best, evaluation):
+        label = describe(job, evaluation)
+        tell(Finished(job.cell.name, label, "ok", "the same weights as best", 0.0))
+        return
+    suite, data = plan.suites[evaluation.suite], plan.data[job.cell.dataset]
+    evaluate_cell(job, evaluation, suite, data, folder, tell)
 
 
 def _left_alone(label: str, record: Plain) -> Warned:
@@ -106,12 +118,14 @@ def _left_alone(label: str, record: Plain) -> Warned:
     return Warned(f"{label} {record['status']} before: {record['reason']}; {again}")
 
 
-def _done(folder: CellFolder, evaluation: Evaluation, cell: Plain, *, fine: bool) -> bool:
-    """Whether an evaluation of the cell's present weights is there, and (``fine``) did not fail."""
+def _status(
+    folder: CellFolder, evaluation: Evaluation, cell: Plain
+) -> Literal["ok", "failed", "missing"]:
+    """What there is of an evaluation of the cell's present weights."""
     record = _trusted(folder.outcome(evaluation))
-    if record is None or record["weights"] != cell["checkpoints"][evaluation.checkpoint]["sha256"]:
-        return False
-    return record["status"] == "ok" or not fine
+    if record is None or not is_of(record, cell):
+        return "missing"
+    return "ok" if record["status"] == "ok" else "failed"
 
 
 def _trusted(path: Path, tell: Tell | None = None) -> Plain | None:
@@ -119,11 +133,7 @@ def _trusted(path: Path, tell: Tell | None = None) -> Plain | None:
     if not path.exists():
         return None
     try:
-        if path.name == "cell.json":
-            return read_record(path)
-        record = read_evaluation(path)
-        rows.agree(record, path)
-        return record
+        return read_record(path) if path.name == "cell.json" else read_evaluation(path)
     except StoreError as error:
         if tell is not None:
             tell(Warned(f"{error}; redone"))

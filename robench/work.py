@@ -178,7 +178,7 @@ def _failure(error: BaseException) -> Plain:
 
 def _finished(cell: Cell, label: str, record: Plain) -> Finished:
     """What a record comes to, in words."""
-    said = record["reason"]
+    said, trace = record["reason"], record.get("traceback", "")
     if "checkpoints" in record:
         best = record["checkpoints"]["best"]
         look = best["validation"]
@@ -187,7 +187,7 @@ def _finished(cell: Cell, label: str, record: Plain) -> Finished:
     elif "stands" in record:
         stands = [count / record["n"] for count in record["stands"].values()]
         said = f"natural {stands[0]:.1%}, worst {stands[-1]:.1%}"
-    return Finished(cell.name, label, record["status"], said, record["seconds"])
+    return Finished(cell.name, label, record["status"], said, record["seconds"], trace)
 
 
 def _maker(cell: Cell, data: Data) -> Callable[[], Classifier]:

@@ -89,23 +89,6 @@ def without_outcome(cell: TrainedCell) -> Row:
     return cell.columns | {"attack": WORST} | {name: cell.record[name] for name in own}
 
 
-def is_of(evaluation: Plain, cell: TrainedCell) -> bool:
-    """Whether an evaluation attacked the weights that the cell has now."""
-    identity, kept = evaluation["identity"], cell.record["checkpoints"]
-    weights = kept[identity["checkpoint"]]["sha256"]
-    return identity["cell"] == cell.record["key"] and evaluation["weights"] == weights
-
-
-def agree(evaluation: Plain, path: Path) -> None:
-    """Raise when a record's counts are not those of the outcomes beside it."""
-    if evaluation["status"] != "ok":
-        return
-    outcomes = unpack(path.with_suffix(".npz"))
-    counted = {name: int(mask.sum()) for name, mask in outcomes.stands.items()}
-    if counted != evaluation["stands"] or len(outcomes.y) != evaluation["n"]:
-        raise StoreError(f"{path} says other than the outcomes beside it; not used")
-
-
 def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
     """A row for each attack, and one for the worst case over all of them."""
     identity, environment = evaluation["identity"], evaluation["environment"]

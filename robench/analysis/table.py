@@ -7,8 +7,9 @@ import pandas as pd
 from robench.analysis import rows
 from robench.analysis.rows import Row
 from robench.errors import StoreError
+from robench.evaluation.stored import is_of, read_evaluation
 from robench.store.files import locked, write
-from robench.store.records import cell_folders, read_evaluation
+from robench.store.records import cell_folders
 
 RESULTS = (
     "method", "settings", "deviates", "plugin", "recipe", "recipe_key", "dataset", "data", "model",
@@ -62,10 +63,9 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
         for path in folder.evaluations():
             try:
                 evaluation = read_evaluation(path)
-                if not rows.is_of(evaluation, cell):
+                if not is_of(evaluation, cell.record):
                     problems.append(f"{path} is of weights that the cell no longer has; not used")
                     continue
-                rows.agree(evaluation, path)
                 found["classes"] += rows.classes(cell, evaluation, path)
                 found["results"] += rows.results(cell, evaluation)
             except StoreError as error:

@@ -1,8 +1,8 @@
 """What commands share: environment variables, the results folder, files of options."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -15,6 +15,8 @@ CONTEXT: dict[str, Any] = {
 
 RESULTS = Path("results/local")
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 folder = click.Path(path_type=Path, file_okay=False)
 
 
@@ -25,6 +27,18 @@ def width() -> int:
     return min(shutil.get_terminal_size().columns, 100)
 
 
+def listed(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """An option that takes a list: parts between commas, the option again, or both.
+
+    The command gets one text, as if all had been typed with commas.
+    """
+
+    def join(_: click.Context, __: click.Parameter, parts: Sequence[str]) -> str:
+        return ",".join(parts)
+
+    return click.option(*names, multiple=True, callback=join, **attributes)
+
+
 def from_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
     """Take a grid file's values as the defaults of a command's options; the command line wins."""
     if path is None:
@@ -32,7 +46,8 @@ def from_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Pa
     from robench import names
     from robench.store.grid import flat, read_config
 
-    known = {p.name: p for p in ctx.command.params if isinstance(p, click.Option)}
+    options = [p for p in ctx.command.params if isinstance(p, click.Option)]
+    known = {p.name: p for p in options if p.name != "config"}
     values: dict[str, Any] = {}
     for key, value in read_config(path).items():
         name = names.known(f"option of {path}", key.replace("-", "_"), known)
@@ -40,13 +55,9 @@ def from_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Pa
             value = [f"{path}={_text(v)}" for path, v in flat(_table(value))]
         elif known[name].multiple:
             value = [_text(v) for v in value] if isinstance(value, list) else [_text(value)]
-        values[name] = ",".join(map(_text, value)) if _is_plain_list(known[name], value) else value
+        values[name] = value
     ctx.default_map = values
     return path
-
-
-def _is_plain_list(option: click.Option, value: object) -> bool:
-    return isinstance(value, list) and not option.multiple
 
 
 def _table(value: object) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import click
 import torch
 
 from robench import __version__, settings
+from robench.cli.options import width
 from robench.plan import Plan
 from robench.radius import show_eps
 from robench.run import Rerun, left
@@ -16,18 +17,19 @@ from robench.store.records import cell_folder
 def announce(plan: Plan, device: torch.device, *, err: bool) -> None:
     """Data, threat model, recipe, deviations and warnings."""
     for label, text in _announcement(plan, device):
-        click.echo(f"{label:<9} {text}", err=err)
+        click.echo(click.wrap_text(text, width(), f"{label:<9} ", " " * 10), err=err)
 
 
 def listing(plan: Plan, results: Path, rerun: Rerun) -> None:
     """Every cell and what it still needs."""
     for job in plan.jobs:
-        must_train, missing = left(job, cell_folder(results, job.cell), rerun)
-        done = len(job.evaluations) - len(missing)
-        state = "to train" if must_train else "trained"
-        cell = job.cell
+        cell, found = job.cell, left(job, cell_folder(results, job.cell), rerun)
+        state = "to train" if found.train else found.untrained or "trained"
+        everything, failed = len(job.evaluations), len(found.failed)
+        done = 0 if found.untrained else everything - len(found.evaluations) - failed
         label = f"{cell.label} seed {cell.seed}, {cell.dataset}, {cell.model}"
-        click.echo(f"{state:<9} {label}: {done}/{len(job.evaluations)} evaluations done")
+        said = f"{done}/{everything} evaluations done" + f", {failed} failed" * bool(failed)
+        click.echo(f"{state:<9} {label}: {said}")
 
 
 def _announcement(plan: Plan, device: torch.device) -> Iterator[tuple[str, str]]:

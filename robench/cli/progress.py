@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import click
 
@@ -25,14 +25,26 @@ from robench.events import (
 )
 
 
+@dataclass(frozen=True)
+class Style:
+    """What of it is wanted."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
 @contextmanager
-def reporter(as_json: bool, quiet: bool) -> Iterator[Tell]:
-    """The reporter that suits where standard error goes."""
-    if as_json:
+def reporter(style: Style) -> Iterator[Tell]:
+    """The reporter that suits what is wanted and where standard error goes."""
+    live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if style.json:
         yield _json
-    elif quiet:
+    elif style.quiet:
         yield _warnings
-    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    elif style.verbose:
+        yield _everything
+    elif live:
         with _bars() as tell:
             yield tell
     else:
@@ -60,6 +72,12 @@ def _lines(event: Event) -> None:
             click.echo(f"attack    {event.cell}: {event.attack}, {stand}", err=True)
         case Finished() | Warned():
             click.echo(_milestone(event), err=True)
+
+
+def _everything(event: Event) -> None:
+    _lines(event)
+    if isinstance(event, Finished) and event.traceback:
+        click.echo(event.traceback.rstrip(), err=True)
 
 
 def _milestone(event: Finished | Warned) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robench.cli.options import CONTEXT, RESULTS, folder, from_config
+from robench.cli.options import CONTEXT, RESULTS, folder, from_config, listed
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -15,27 +15,24 @@ if TYPE_CHECKING:
 
 
 @click.command("run", context_settings=CONTEXT, short_help="Train and attack a grid of cells.")
-@click.option(
+@listed(
     "--methods",
     "-m",
-    multiple=True,
     metavar="A,B[K=V]",
     show_default=False,
     help='Training methods; settings in brackets: "trades[beta=1,3,6]" makes three cells.',
 )
-@click.option("--dataset", default="digits", metavar="NAME,...", help="See robench list.")
-@click.option(
+@listed("--dataset", default=["digits"], metavar="NAME,...", help="See robench list.")
+@listed(
     "--model",
-    default="",
     metavar="NAME,...",
     show_default="the data set's",
     help="Networks to train; see robench list.",
 )
-@click.option("--suite", default="quick", metavar="NAME,...", help="Attack suites.")
+@listed("--suite", default=["quick"], metavar="NAME,...", help="Attack suites.")
 @click.option("--norm", default="Linf", metavar="Linf|L2", help="Of the threat model.")
-@click.option(
+@listed(
     "--eps",
-    default="",
     metavar="R,...",
     show_default="the data set's",
     help="Radii attacked, in [0, 1] pixel units: 0,2/255,8/255.",
@@ -47,14 +44,13 @@ if TYPE_CHECKING:
     show_default="--norm",
     help="Norm trained against.",
 )
-@click.option(
+@listed(
     "--train-eps",
-    default="",
     metavar="R,...",
     show_default="the data set's",
     help="Radii trained against.",
 )
-@click.option("--seeds", default="0", metavar="0-2,7", help="One training a seed.")
+@listed("--seeds", default=["0"], metavar="0-2,7", help="One training a seed.")
 @click.option(
     "--set",
     multiple=True,
@@ -87,8 +83,11 @@ if TYPE_CHECKING:
     metavar="N",
     help="For testing only: fewer test images; marked in every table.",
 )
-@click.option(
-    "--checkpoints", default="best,last", metavar="best,last", help="Which weights are attacked."
+@listed(
+    "--checkpoints",
+    default=["best,last"],
+    metavar="best,last",
+    help="Which weights are attacked.",
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @click.option(
@@ -107,11 +106,14 @@ if TYPE_CHECKING:
 @click.option("--plan", is_flag=True, help="Say what would run, and run nothing.")
 @click.option("--json", is_flag=True, help="Progress as one JSON object a line.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option(
+    "--verbose", "-v", is_flag=True, help="A line an epoch and attack; where failures come from."
+)
 def command(**options: Any) -> int:  # fmt: skip
     """Train what is missing, attack what is missing, and gather the tables.
 
     Everything is looked up and checked before anything runs. Stop it at any time: the same command
-    goes on with the first cell that is not finished.
+    goes on with the first cell that is not finished. Lists take commas, or the option again.
     """
     request = _request(options)
     import torch
@@ -121,6 +123,8 @@ def command(**options: Any) -> int:  # fmt: skip
     from robench.device import choose
     from robench.plan import plan
     from robench.run import run
+    from robench.store.asked import keep
+    from robench.store.grid import to_config
 
     torch.set_num_threads(options["threads"])
     device = choose(options["device"])
@@ -131,22 +135,15 @@ def command(**options: Any) -> int:  # fmt: skip
         listing(planned, results, options["rerun"])
         click.echo(results)
         return 0
-    _keep(options, results)
+    cells = {job.cell.name: [e.name for e in job.evaluations] for job in planned.jobs}
+    keep(results, to_config(options), cells)
     if not (options["json"] or options["quiet"]):
         announce(planned, device, err=True)
-    with progress.reporter(options["json"], options["quiet"]) as tell:
+    wanted = progress.Style(options["json"], options["quiet"], options["verbose"])
+    with progress.reporter(wanted) as tell:
         fine = run(planned, results, options["rerun"], tell)
     click.echo(results / "results.csv")
     return 0 if fine else 1
-
-
-def _keep(options: dict[str, Any], results: Path) -> None:
-    """Leave the grid beside its results: ``--config`` with that file asks for the same again."""
-    from robench.store.files import digest, write
-    from robench.store.grid import to_config
-
-    text = to_config(options)
-    write(results / "grids" / f"{digest(text)[:8]}.toml", text.encode())
 
 
 def _request(options: dict[str, Any]) -> "Request":
@@ -157,7 +154,7 @@ def _request(options: dict[str, Any]) -> "Request":
     from robench.store.cell import KEPT
     from robench.store.grid import Request, choices, seeds
 
-    methods = [choice for text in options["methods"] for choice in choices(text)]
+    methods = choices(options["methods"])
     if not methods:
         raise ConfigError("no method to train; for example --methods sensible,trades,madry")
     norm = parse_norm(options["norm"])

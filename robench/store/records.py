@@ -6,7 +6,7 @@ from pathlib import Path
 from robench.errors import StoreError
 from robench.settings import Plain
 from robench.store.cell import PROTOCOL, Cell, Evaluation, Kept
-from robench.store.files import checksum, digest, read_json, write, write_json
+from robench.store.files import checksum, digest, read_json
 
 STATUSES = ("ok", "failed", "diverged", "running")
 
@@ -63,8 +63,9 @@ def cell_folder(results: Path, cell: Cell) -> CellFolder:
 
 
 def cell_folders(results: Path) -> list[CellFolder]:
-    """All cells below a results folder."""
-    return [CellFolder(path) for path in sorted((results / "cells").glob("*/")) if path.is_dir()]
+    """All cells below a results folder; one that is only locked has not begun."""
+    folders = (path for path in sorted((results / "cells").glob("*/")) if path.is_dir())
+    return [CellFolder(path) for path in folders if any(p.name != ".lock" for p in path.iterdir())]
 
 
 def read_record(path: Path) -> Plain:
@@ -88,40 +89,6 @@ def read_record(path: Path) -> Plain:
     if not named.endswith(str(key)[:8]):
         raise StoreError(f"{path} belongs to another key; not used")
     return record
-
-
-def read_evaluation(path: Path) -> Plain:
-    """An evaluation's record, after a look at the outcomes beside it.
-
-    Raises:
-        StoreError: as for ``read_record``, or the outcomes are not the ones that were written.
-    """
-    record = read_record(path)
-    beside = path.with_suffix(".npz")
-    if record["status"] == "ok" and not (
-        beside.is_file() and checksum(beside) == record["outcomes"]
-    ):
-        raise StoreError(f"{beside} is missing or damaged; not used")
-    return record
-
-
-def share_outcome(folder: CellFolder, best: Evaluation, last: Evaluation, cell: Plain) -> bool:
-    """Copy the best checkpoint's outcome to the last one's when both hold the same weights.
-
-    Attacks draw from streams that do not depend on the checkpoint, so running them again would give
-    the same outcome bit for bit.
-    """
-    kept = cell["checkpoints"]
-    if kept["best"]["sha256"] != kept["last"]["sha256"]:
-        return False
-    record = read_evaluation(folder.outcome(best))
-    if record["status"] != "ok":
-        return False
-    here, there = folder.outcome(last), folder.outcome(best)
-    write(here.with_suffix(".npz"), there.with_suffix(".npz").read_bytes())
-    own = {"key": last.key, "identity": last.identity, "copied_from": best.name}
-    write_json(here, record | own)
-    return True
 
 
 def check_weights(path: Path, sha256: str) -> None:

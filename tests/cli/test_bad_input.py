@@ -40,6 +40,7 @@ CASES = [
     ("-m madry --dataset mnist", "MNIST/raw is not there; point --data-root at a torchvision root"),
     ("-m madry --config nothing.toml", "config nothing.toml cannot be read: No such file"),
     ("-m madry --config wrong.toml", "no option of wrong.toml is called 'method'; did you mean"),
+    ("-m madry --config self.toml", "no option of self.toml is called 'config'"),
     ("-m madry --config torn.toml", "config torn.toml is no TOML"),
     ("-m madry --config nan.toml", "recipe: lr cannot be nan; it is a number > 0"),
     ("-m madry --config table.toml", "'set' in a config file is a table"),
@@ -60,6 +61,7 @@ CASES = [
 def prepared(tmp_path: Path) -> None:
     """A folder with a few things that are wrong."""
     (tmp_path / "wrong.toml").write_text('method = ["madry"]\n', encoding="utf-8")
+    (tmp_path / "self.toml").write_text('config = "wrong.toml"\n', encoding="utf-8")
     (tmp_path / "torn.toml").write_text("methods = [", encoding="utf-8")
     (tmp_path / "nan.toml").write_text("[set.recipe]\nlr = nan\n", encoding="utf-8")
     (tmp_path / "table.toml").write_text("set = 3\n", encoding="utf-8")

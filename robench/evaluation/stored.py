@@ -1,0 +1,56 @@
+"""An evaluation on disk: its record with the outcomes beside it, trusted only when they agree."""
+
+from pathlib import Path
+
+from robench.errors import StoreError
+from robench.evaluation.outcomes import unpack
+from robench.settings import Plain
+from robench.store.cell import Evaluation
+from robench.store.files import checksum, write, write_json
+from robench.store.records import CellFolder, read_record
+
+
+def read_evaluation(path: Path) -> Plain:
+    """An evaluation's record, after a look at the outcomes beside it.
+
+    Raises:
+        StoreError: as for ``read_record``, or the outcomes are not the ones that were written, or
+            the record counts other than they do.
+    """
+    record = read_record(path)
+    if record["status"] != "ok":
+        return record
+    beside = path.with_suffix(".npz")
+    if not (beside.is_file() and checksum(beside) == record["outcomes"]):
+        raise StoreError(f"{beside} is missing or damaged; not used")
+    outcomes = unpack(beside)
+    counted = {name: int(mask.sum()) for name, mask in outcomes.stands.items()}
+    if counted != record["stands"] or len(outcomes.y) != record["n"]:
+        raise StoreError(f"{path} says other than the outcomes beside it; not used")
+    return record
+
+
+def is_of(evaluation: Plain, cell: Plain) -> bool:
+    """Whether an evaluation attacked the weights that the cell has now."""
+    identity, kept = evaluation["identity"], cell["checkpoints"]
+    weights = kept[identity["checkpoint"]]["sha256"]
+    return bool(identity["cell"] == cell["key"] and evaluation["weights"] == weights)
+
+
+def share(folder: CellFolder, best: Evaluation, last: Evaluation) -> bool:
+    """Copy the best checkpoint's outcome to the last one's when both hold the same weights.
+
+    Attacks draw from streams that do not depend on the checkpoint, so running them again would give
+    the same outcome bit for bit.
+    """
+    kept = read_record(folder.record)["checkpoints"]
+    if kept["best"]["sha256"] != kept["last"]["sha256"]:
+        return False
+    record = read_evaluation(folder.outcome(best))
+    if record["status"] != "ok":
+        return False
+    here, there = folder.outcome(last), folder.outcome(best)
+    write(here.with_suffix(".npz"), there.with_suffix(".npz").read_bytes())
+    own = {"key": last.key, "identity": last.identity, "copied_from": best.name}
+    write_json(here, record | own)
+    return True

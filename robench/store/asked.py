@@ -1,0 +1,29 @@
+"""What was asked of a results folder: each grid as a file, and the cells that it is made of."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from robench.store.files import digest, read_json, write, write_json
+
+
+def keep(results: Path, grid: str, cells: Mapping[str, Iterable[str]]) -> None:
+    """Leave a grid's configuration beside its results, and the names of its cells' evaluations.
+
+    ``robench run --config`` with that file asks for the same again.
+    """
+    stem = results / "grids" / digest(grid)[:8]
+    write(stem.with_suffix(".toml"), grid.encode())
+    write_json(stem.with_suffix(".json"), {name: sorted(set(of)) for name, of in cells.items()})
+
+
+def asked(results: Path) -> dict[str, set[str]]:
+    """Every cell that any grid asked for, with its evaluations, by name.
+
+    Raises:
+        StoreError: a grid's file is damaged.
+    """
+    found: dict[str, set[str]] = {}
+    for path in sorted((results / "grids").glob("*.json")):
+        for name, evaluations in read_json(path).items():
+            found.setdefault(name, set()).update(evaluations)
+    return found
