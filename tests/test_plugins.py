@@ -1,5 +1,6 @@
 """Finding plugin files, and what is said of broken ones."""
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,27 @@ def test_two_files_with_one_name(folder: Path) -> None:
     with pytest.raises(PluginError, match=r"two methods are called 'trades': .* and .*; rename"):
         plugins.get("methods", "trades").load()
     assert method("madry")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("no_such_package.mine", "there is no module 'no_such_package.mine'"),
+        ("json.no_such_module", "there is no module 'json.no_such_module'"),
+    ],
+)
+def test_a_broken_entry_point_breaks_only_itself(
+    value: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def entries(group: str) -> list[EntryPoint]:
+        return [EntryPoint("lab", value, group)] * (group == "robench.methods")
+
+    monkeypatch.setattr(plugins, "entry_points", entries)
+    found = plugins.find("methods")
+    assert problem in found["lab"].problem
+    assert not found["trades"].problem
+    with pytest.raises(PluginError, match=problem):
+        method("lab")
 
 
 def test_two_copies_of_one_plugin_are_one(folder: Path) -> None:

@@ -25,6 +25,8 @@ class Model:
     settings: Mapping[str, Any] = field(default_factory=dict)
     sides: tuple[int, ...] = ()
     """Heights it takes; empty: any from 16 up."""
+    standardises: bool = False
+    """It scales each image itself, so the data set's mean and deviation are not used."""
 
 
 _WRN = "wide residual network (Zagoruyko & Komodakis 2016, arXiv:1605.07146)"
@@ -58,6 +60,7 @@ MODELS: Mapping[str, Model] = {
     "wrn-32-10": Model(
         "Madry's w32-10: 16-160-320-640, shortcuts without weights, images standardised one by one",
         "residual:madry_wide_resnet",
+        standardises=True,
     ),
 }
 
@@ -80,4 +83,5 @@ def build(name: str, facts: Facts, *, normalise: bool) -> Classifier:
     maker = getattr(importlib.import_module(f"robench.models.{module}"), function)
     size = {"size": facts.shape[1]} if function == "lenet" else {}
     body, head = maker(facts.shape[0], facts.num_classes, **size, **model.settings)
-    return Classifier(body, head, *((facts.mean, facts.std) if normalise else ()))
+    scaled = normalise and not model.standardises
+    return Classifier(body, head, *((facts.mean, facts.std) if scaled else ()))

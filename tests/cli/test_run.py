@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 from robench.analysis.table import RESULTS
+from robench.data.catalogue import DATASETS
 from tests.cli.grids import QUICK, Robench, table, trained
 
 BROKEN_SUITE = '''"""Broken: its second attack raises (nobody, nowhere)."""
@@ -143,6 +146,19 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(robench: Robench) -> 
     assert done.code == 1
     assert len(done.err.splitlines()) == 1
     assert "cannot write /proc/nowhere" in done.err
+
+
+@pytest.mark.parametrize("inside", ["true", "false"])
+def test_the_recipe_says_whether_the_network_normalises(
+    inside: str, robench: Robench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bright = replace(DATASETS["digits"], mean=(0.3,), std=(0.4,))
+    monkeypatch.setitem(DATASETS, "digits", bright)
+    robench("run", "-m", "natural", *QUICK, "--set", f"recipe.normalise={inside}")
+    (weights,) = Path("results/local/cells").glob("*/best.safetensors")
+    kept = load_file(weights)
+    found = kept["model.mean"].item(), kept["model.std"].item()
+    assert found == pytest.approx((0.3, 0.4) if inside == "true" else (0, 1))
 
 
 def test_progress_as_json(robench: Robench) -> None:

@@ -151,15 +151,64 @@ def test_the_kl_variant_lowers_kl_and_needs_labels(unsure: Unsure) -> None:
     torch.manual_seed(3)
     x_adv = chosen.perturb(unsure.model, unsure.batch, started())
     _, frozen = starts(unsure.model, unsure.batch, 0.5, seed=3)
-    natural, attacked = unsure.model(unsure.batch.x), unsure.model(x_adv)
-    p, log_q = natural.softmax(1), attacked.log_softmax(1)
-    kl = (p * (p.log() - log_q)).sum(1)
+    kl = divergence(unsure.model, unsure.batch.x, x_adv)
     assert (kl[~frozen] <= math.log(2) + 1e-6).all()
     loss = chosen.loss(unsure.model, unsure.batch, x_adv, started())
-    expected = kl.mean() + 0.7 * nn.functional.cross_entropy(natural, unsure.batch.y)
+    natural = nn.functional.cross_entropy(unsure.model(unsure.batch.x), unsure.batch.y)
+    expected = kl.mean() + 0.7 * natural
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
     with pytest.raises(ConfigError, match="needs natural_weight"):
         make(variant="trades")
+
+
+FAR = 32 / 255
+WIDE = Threat("Linf", FAR)
+
+
+def one_by_one(model: nn.Module, batch: Batch, start: Tensor, cut: float) -> tuple[Tensor, int]:
+    """The KL variant by hand, an image at a time, and how many images have a step undone."""
+    limit, kept, undone = -math.log(cut), [], 0
+    for x, y, at in zip(batch.x.split(1), batch.y.split(1), start.split(1), strict=True):
+        p = model(x).softmax(1)
+        wrong = model(at).argmax(1) != y or -confidence(model, at, y).log() > limit
+        for _ in range(0 if wrong else 10):
+            leaf = at.clone().requires_grad_()
+            (p * (p.log() - model(leaf).log_softmax(1))).sum().backward()
+            assert leaf.grad is not None
+            new = at + 6 / 255 * leaf.grad.sign()
+            new = torch.min(torch.max(new, x - FAR), x + FAR).clamp(0, 1)
+            if (p * (p.log() - model(new).log_softmax(1))).sum() > limit:
+                undone += 1
+                break
+            at = new
+        kept.append(at)
+    return torch.cat(kept), undone
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.5, 0.7])
+def test_the_kl_variant_is_the_one_done_by_hand(cut: float, unsure: Unsure) -> None:
+    model, batch = unsure.model, unsure.batch
+    changes = {"variant": "trades", "natural_weight": 1.0, "attack.step_size": 6 / 255}
+    torch.manual_seed(3)
+    x_adv = make(cut=cut, **changes).perturb(model, batch, started(FAR))
+    torch.manual_seed(3)
+    start = WIDE.random_start(batch.x)
+    expected, undone = one_by_one(model, batch, start, cut)
+    assert undone > 20
+    assert (x_adv - expected).abs().max() < 1e-6
+    before, after = (divergence(model, batch.x, x) for x in (start, x_adv))
+    # The cross-entropy where they start freezes images, though right and with a KL under the limit.
+    past = confidence(model, start, batch.y) < cut
+    frozen = past & (model(start).argmax(1) == batch.y) & (before < -math.log(cut))
+    assert frozen.any()
+    assert torch.equal(x_adv[frozen], start[frozen])
+    assert (after >= before)[~past].float().mean() > 0.95
+
+
+def divergence(model: nn.Module, x: Tensor, x_adv: Tensor) -> Tensor:
+    """KL of each image's natural prediction to the attacked one."""
+    p = model(x).softmax(1)
+    return (p * (p.log() - model(x_adv).log_softmax(1))).sum(1)
 
 
 def test_one_forward_pass_more_than_adversarial_training(unsure: Unsure) -> None:

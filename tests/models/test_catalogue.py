@@ -97,6 +97,11 @@ def test_normalisation_is_inside() -> None:
     assert (without.mean.item(), without.std.item()) == (0, 1)
 
 
+def test_a_network_that_standardises_images_is_given_them_as_they_are() -> None:
+    own = build("wrn-32-10", DATASETS["cifar10"], normalise=True)
+    assert (own.mean.item(), own.std.item()) == (0, 1)
+
+
 def test_standardised_images_have_mean_zero_and_deviation_one() -> None:
     x = torch.rand(4, 3, 8, 8) * 0.9
     out = Standardise()(x).flatten(1)

@@ -276,6 +276,38 @@ def test_validation_counts_what_pgd_leaves(data: Data) -> None:
     )
 
 
+def test_validation_is_in_full_precision(data: Data) -> None:
+    seen: list[bool] = []
+
+    def look(*_: object) -> None:
+        seen.append(torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32)
+
+    model = tiny.classifier()
+    model.register_forward_hook(look)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        validate(model, data.validation, THREAT, steps=2, seed=0)
+        assert torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+    assert len(seen) >= 4
+    assert not any(seen)
+
+
+def test_weights_changed_within_a_step_are_seen_by_its_next_pass(data: Data) -> None:
+    seen: list[bool] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Looks(Plain):
+        def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
+            seen.append(torch.is_autocast_cache_enabled())
+            return batch.x
+
+    fit(Looks(), data, epochs=1)
+    assert seen
+    assert not any(seen)
+
+
 def test_collapse_is_recorded_and_said(data: Data) -> None:
     class Constant(Plain):
         def deploy(self, model: nn.Module, run: Run) -> nn.Module:
