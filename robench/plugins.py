@@ -40,6 +40,8 @@ class Source:
         if self.rival is not None:
             both = f"{_place(self.origin)} and {_place(self.rival)}"
             return f"two {NOUNS[self.kind]}s are called {self.name!r}: {both}; rename one"
+        if isinstance(self.origin, Path) and not self.name.isidentifier():
+            return f"{self._who} needs a name of letters, digits and _; rename it"
         try:
             tree = self._tree()
         except PluginError as error:
@@ -107,7 +109,7 @@ def find(kind: Kind) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for folder in folders(kind):
         for file in sorted(folder.glob("*.py")):
-            if file.stem.isidentifier() and not file.stem.startswith("_"):
+            if not file.stem.startswith("_"):
                 _add(found, Source(kind, file.stem, file))
     for entry in entry_points(group=f"robench.{kind}"):
         _add(found, Source(kind, entry.name, entry))

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 
+from robench.adversary.suite import suite
 from robench.check.finding import Check, Finding
 from robench.check.methods import method_checks
 from robench.check.suites import suite_checks
 from robench.errors import RobenchError
 from robench.plugins import Source
+from robench.training.method import presets
 
 
 def check(source: Source) -> Iterator[Finding]:
@@ -32,7 +34,8 @@ def _finding(what: str, look: Check) -> Finding:
 
 
 def _loads(source: Source) -> str:
-    source.load()
+    """Whether it has what its kind must define."""
+    (presets if source.kind == "methods" else suite)(source.name)
     return ""
 
 

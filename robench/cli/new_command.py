@@ -19,6 +19,7 @@ def command(kind: str, name: str) -> int:
 
     from robench import plugins, templates
     from robench.errors import PluginError
+    from robench.store.files import write
 
     folder, template = (
         ("methods", templates.METHOD) if kind == "method" else ("attacks", templates.SUITE)
@@ -29,9 +30,8 @@ def command(kind: str, name: str) -> int:
     if there is not None:
         raise PluginError(f"there is a {kind} called {name!r} already: {there.path()}")
     path = Path(folder) / f"{name}.py"
-    path.parent.mkdir(exist_ok=True)
     title = "".join(part.capitalize() for part in name.split("_"))
-    path.write_text(template.format(title=title), encoding="utf-8")
+    write(path, template.format(title=title).encode())
     flag = "--methods" if kind == "method" else "--methods madry --suite"
     click.echo(f"robench check {name}\nrobench run {flag} {name}\n{path}")
     return 0

@@ -17,14 +17,17 @@ def command(results: tuple[Path, ...]) -> int:
     from rich.console import Console
 
     from robench.reporting.report import report
-    from robench.reporting.tables import terminal
+    from robench.reporting.tables import least_width, terminal
 
-    console = Console(highlight=False)
     for place in results or (RESULTS,):
-        page, summaries, problems = report(place)
-        for summary in summaries:
+        found = report(place)
+        console = Console(highlight=False)
+        console.width = max([console.width, *map(least_width, found.summaries)])
+        for summary in found.summaries:
             console.print(terminal(summary), "")
-        for problem in problems:
+        for problem in found.problems:
             click.echo(f"warning: {problem}", err=True)
-        click.echo(page)
+        if isinstance(found.written, Exception):
+            raise found.written
+        click.echo(found.written)
     return 0

@@ -1,5 +1,6 @@
 """Figures, each with the numbers behind it: PDF for papers, PNG for screens, CSV for both."""
 
+import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from robench.analysis.summary import Line, Summary
 from robench.reporting import words
+from robench.store.files import write
 
 # Okabe and Ito's colours: told apart by colour-blind readers. Markers tell them apart in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
@@ -120,10 +122,12 @@ def _row(line: Line, eps: str) -> dict[str, object]:
 
 
 def _save(figure: Figure, axes: Axes, rows: pd.DataFrame, stem: Path) -> Path:
-    """Three files of one name; returns the PNG's path."""
+    """Three files of one name, each whole; returns the PNG's path."""
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(stem.with_suffix(".csv"), index=False)
-    figure.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None})
-    figure.savefig(stem.with_suffix(".png"), dpi=200)
+    pdf, png = io.BytesIO(), io.BytesIO()
+    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+    figure.savefig(png, format="png", dpi=200)
+    write(stem.with_suffix(".csv"), rows.to_csv(index=False).encode())
+    write(stem.with_suffix(".pdf"), pdf.getvalue())
+    write(stem.with_suffix(".png"), png.getvalue())
     return stem.with_suffix(".png")

@@ -1,35 +1,58 @@
 """The report of a results folder: tables and figures, and one page that holds them together."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from robench import __version__
 from robench.analysis.summary import Summary, summaries
-from robench.analysis.table import write_tables
-from robench.errors import ConfigError
+from robench.analysis.table import read, write_tables
+from robench.errors import ConfigError, StoreError
 from robench.reporting import figures, tables
-from robench.store.files import write
+from robench.store.files import digest, write
 from robench.store.records import cell_folders
 
 
-def report(results: Path) -> tuple[Path, list[Summary], list[str]]:
-    """Write the tidy tables and ``report/`` of a results folder from its cells.
+@dataclass(frozen=True)
+class Report:
+    """What a folder's results come to."""
 
-    Returns the page, what it shows, and which files could not be trusted.
+    summaries: list[Summary]
+    problems: list[str]
+    """Files that could not be trusted."""
+    written: Path | StoreError
+    """The page, or why there is none."""
+
+
+def report(results: Path) -> Report:
+    """Gather a folder's cells, and write its tidy tables and ``report/`` where it can be written.
 
     Raises:
         ConfigError: the folder has no cells, or none that can be trusted.
     """
     if not cell_folders(results):
         raise ConfigError(f"{results} holds no results; robench run --results fills a folder")
-    frames, problems = write_tables(results)
+    refused: StoreError | None = None
+    try:
+        frames, problems = write_tables(results)
+    except StoreError as error:
+        (frames, problems), refused = read(results), error
     if frames["results"].empty:
         raise ConfigError(f"{results} holds no results that can be trusted: {problems[0]}")
-    found, folder = summaries(frames["results"]), results / "report"
-    look = figures.looks(found)
+    found = summaries(frames["results"])
+    if refused is not None:
+        return Report(found, problems, refused)
+    try:
+        return Report(found, problems, _write(found, problems, results))
+    except StoreError as error:
+        return Report(found, problems, error)
+
+
+def _write(found: list[Summary], problems: list[str], results: Path) -> Path:
+    """Every table and figure in a file of its own, and the page."""
+    folder, look = results / "report", figures.looks(found)
     page = [f"# Report of {results.resolve().name}", f"Written by robench {__version__}."]
-    for number, summary in enumerate(found, 1):
-        table = tables.markdown(summary)
-        name = f"{number}-{_slug(summary)}"
+    for summary in found:
+        table, name = tables.markdown(summary), _name(summary)
         write(folder / "tables" / f"{name}.md", table.encode())
         page.append(table)
         if summary.lines:
@@ -43,11 +66,11 @@ def report(results: Path) -> tuple[Path, list[Summary], list[str]]:
     write(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False).encode())
     path = folder / "report.md"
     write(path, ("\n\n".join(page) + "\n").encode())
-    return path, found, problems
+    return path
 
 
-def _slug(summary: Summary) -> str:
-    shared = summary.shared
-    return "-".join(
-        str(shared[name]).replace("/", "_") for name in ("dataset", "model", "suite", "norm")
-    )
+def _name(summary: Summary) -> str:
+    """A table's file name, which stays as it is when others come to stand beside it."""
+    shared = {name: str(value) for name, value in summary.shared.items()}
+    said = "-".join(shared[name] for name in ("dataset", "model", "suite", "norm"))
+    return f"{said}-{digest(shared)[:8]}"

@@ -11,13 +11,23 @@ from rich.text import Text
 from robench.analysis.summary import Summary
 from robench.reporting import words
 
+_LABEL = 16
+"""Columns that a label needs at least."""
+
+
+def least_width(summary: Summary) -> int:
+    """Columns of a terminal below which a number would be broken over two lines."""
+    rows = zip(*words.cells(summary), strict=True)
+    return _LABEL + sum(1 + max(map(len, column)) for column in list(rows)[1:])
+
 
 def terminal(summary: Summary) -> Group:
-    """For a terminal of 80 columns and more."""
+    """For a terminal of 80 columns and more, as far as the numbers fit; labels are folded."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     for number, name in enumerate(words.header(summary)):
         justify: Literal["left", "right"] = "left" if number == 0 else "right"
-        table.add_column(name.replace(" ", "\n"), justify=justify, overflow="fold")
+        heading = name.replace(" ", "\n")
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=number > 0)
     for row in words.cells(summary):
         table.add_row(*(Text(cell) for cell in row))
     below = words.caption(summary) + words.footnotes(summary)

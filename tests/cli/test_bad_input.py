@@ -53,8 +53,31 @@ CASES = [
     ("-m madry --rerun never", "'never' is not one of 'missing', 'failed', 'always'"),
     ("-m madry --bogus", "No such option '--bogus'"),
     ("-m broken", "method 'broken' (BROKEN) imports 'nothing_like_this', which is not installed"),
-    ("-m twice", "two methods are called 'natural'"),
+    ("-m my-own", "needs a name of letters, digits and _; rename it"),
+    ("-m strict[share=0.9]", "strict: a share over a half helps nobody"),
 ]
+
+
+STRICT = '''"""Strict: refuses a value by itself (nobody, nowhere)."""
+
+from dataclasses import dataclass
+
+from robench.training.method import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strict(Method):
+    """Nothing."""
+
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.share > 0.5:
+            raise ValueError("a share over a half helps nobody")
+
+
+presets = {"*": Strict()}
+'''
 
 
 @pytest.fixture
@@ -69,10 +92,12 @@ def prepared(tmp_path: Path) -> None:
     methods = tmp_path / "methods"
     methods.mkdir()
     (methods / "broken.py").write_text("import nothing_like_this\n", encoding="utf-8")
+    (methods / "strict.py").write_text(STRICT, encoding="utf-8")
+    (methods / "my-own.py").write_text('"""Mine: a name with a dash."""\n', encoding="utf-8")
 
 
 @pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize(("arguments", "message"), CASES[:-1])
+@pytest.mark.parametrize(("arguments", "message"), CASES)
 def test_one_line_that_names_it(
     arguments: str, message: str, robench: Robench, tmp_path: Path
 ) -> None:

@@ -150,6 +150,27 @@ def test_check_says_what_to_mend(robench: Robench, tmp_path: Path) -> None:
         assert problem in checked.out
 
 
+def test_check_goes_on_after_a_plugin_that_defines_nothing(
+    robench: Robench, tmp_path: Path
+) -> None:
+    for folder in ("methods", "attacks"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"no_{folder}.py").write_text('"""No: nothing."""\n', encoding="utf-8")
+    checked = robench("check", "no_methods", "no_attacks", "natural")
+    assert checked.code == 1
+    assert "method 'no_methods' has no presets; end its file with: " in checked.out
+    assert "suite 'no_attacks' has no suite; end its file with: " in checked.out
+    assert "  ok    learns the tiny task" in checked.out
+    assert "2 things to mend" in checked.out
+
+
+def test_a_new_file_that_cannot_be_written(robench: Robench, tmp_path: Path) -> None:
+    (tmp_path / "methods").write_text("", encoding="utf-8")
+    done = robench("new", "method", "mine")
+    assert done.code == 1
+    assert done.err == "error: cannot write methods/mine.py: File exists\n"
+
+
 def test_check_of_a_suite_that_leaves_the_ball(robench: Robench, tmp_path: Path) -> None:
     (tmp_path / "attacks").mkdir()
     (tmp_path / "attacks" / "far.py").write_text(

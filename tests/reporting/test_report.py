@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from robench.errors import StoreError
 from tests.conftest import Outcome
 
 Robench = Callable[..., Outcome]
@@ -28,7 +29,8 @@ def test_files_and_terminal(done: Outcome) -> None:
     assert done.out.splitlines()[-1] == "results/local/report/report.md"
     assert max(map(len, done.out.splitlines())) <= 80
     folder = Path("results/local/report")
-    stem = "1-digits-digitscnn-quick-Linf"
+    (stem,) = (path.stem for path in (folder / "tables").glob("*.md"))
+    assert re.fullmatch("digits-digitscnn-quick-Linf-[0-9a-f]{8}", stem)
     assert {str(p.relative_to(folder)) for p in folder.rglob("*.*")} == {
         "report.md", "tables/tables.csv", f"tables/{stem}.md",
         *(f"figures/{kind}-{stem}.{end}" for kind in ("curve", "tradeoff") for end in
@@ -51,7 +53,8 @@ def test_every_number_comes_from_the_rows() -> None:
         source = by_name[row["method"], row["eps"]]
         assert row["worst"] == pytest.approx(source["robust_accuracy"])
         assert row["natural"] == pytest.approx(source["natural_accuracy"])
-    curve = pd.read_csv("results/local/report/figures/curve-1-digits-digitscnn-quick-Linf.csv")
+    (drawn,) = Path("results/local/report/figures").glob("curve-*.csv")
+    curve = pd.read_csv(drawn)
     assert curve.groupby("method")["eps"].agg(list).tolist() == [["0", "1/16", "3/16"]] * 2
     page = Path("results/local/report/report.md").read_text(encoding="utf-8")
     assert f"{100 * by_name['madry', '3/16']['robust_accuracy']:.1f} (" in page
@@ -84,3 +87,49 @@ def test_several_folders_at_once(robench: Robench) -> None:
     both = robench("report", "results/local", "results/other")
     assert both.code == 0
     assert both.out.count("/report/report.md\n") == 2
+
+
+@pytest.mark.usefixtures("done")
+def test_a_new_suite_moves_no_file(robench: Robench) -> None:
+    folder = Path("results/local/report")
+    before = {path: path.read_bytes() for path in folder.glob("*/*Linf*.*")}
+    # It sorts before the one that is there, and its lines are the first of the page.
+    ran = robench(
+        "run", "-m", "natural", "--train-limit", "300", "--test-limit", "50", "--suite",
+        "autoattack", "--set", "recipe.epochs=3", "--checkpoints", "best",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert robench("report").code == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(list(folder.glob("tables/*.md"))) == 2
+
+
+@pytest.mark.usefixtures("done")
+def test_a_folder_that_cannot_be_written_is_shown(
+    robench: Robench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = robench("report").out
+    for place in ("robench.analysis.table.write", "robench.reporting.report.write"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, refuse)
+            refused = robench("report")
+        assert refused.code == 1
+        assert refused.out.splitlines() == shown.splitlines()[:-1]
+        assert refused.err == "error: cannot write x: Read-only file system\n"
+
+
+def refuse(path: Path, data: bytes) -> None:
+    """As ``store.files.write`` in a folder of somebody else's."""
+    raise StoreError("cannot write x: Read-only file system")
+
+
+@pytest.mark.usefixtures("done")
+@pytest.mark.parametrize("columns", ["20", "40", "80", "200"])
+def test_no_number_is_broken(
+    columns: str, robench: Robench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = robench("report").out.splitlines()
+    (madry,) = (line for line in lines if line.startswith("madry "))
+    assert re.fullmatch(r"madry( +[\d.]+( \([\d.]+-[\d.]+\))?)+ *", madry)
+    assert len(re.findall(r" +[\d.]+( \(.+?\))?", madry)) == 7
