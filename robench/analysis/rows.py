@@ -48,7 +48,7 @@ def read_cell(folder: CellFolder) -> TrainedCell:
 def _columns(folder: CellFolder, record: Plain) -> Row:
     identity, environment = record["identity"], record["environment"]
     inside = record["label"].partition("[")[2].removesuffix("]")
-    shared = record.get("shared", identity["recipe"])
+    shared = record["shared"]
     return {
         "method": identity["method"],
         "settings": inside,

@@ -11,7 +11,7 @@ from robench.store.files import checksum, digest, read_json
 STATUSES = ("ok", "failed", "diverged", "running")
 
 _ALWAYS = {"status", "reason", "started", "environment"}
-_OF_CELL = {"label", "changes", "deviates", "select_on"}
+_OF_CELL = {"label", "changes", "deviates", "select_on", "shared"}
 _OF_EVALUATION = {"cell", "weights", "epoch", "verdict"}
 _WHEN_OK = {True: {"checkpoints", "troubles"}, False: {"n", "stands", "order", "costs", "outcomes"}}
 
