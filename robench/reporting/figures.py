@@ -67,7 +67,7 @@ def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
             at = [float(Fraction(eps)) for eps in radii]
             dense = len(radii) > 2  # else nothing is known between the two ends
             axes.plot(at, [100 * points[e].mean for e in radii], marker, ls="-" if dense else ":",
-                      ms=4, color=colour, label=line.label)  # fmt: skip
+                      ms=4, color=colour, label=line.label, clip_on=False)  # fmt: skip
             if dense:
                 axes.fill_between(at, [100 * points[e].low for e in radii],
                                   [100 * points[e].high for e in radii],
