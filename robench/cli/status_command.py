@@ -2,14 +2,10 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from robench.cli.options import CONTEXT, RESULTS, folder
-
-if TYPE_CHECKING:
-    pass
 
 _BAD = ("failed", "diverged", "damaged")
 
@@ -26,22 +22,20 @@ def command(results: Path) -> int:
     from robench.store.records import CellFolder, cell_folders
 
     wanted = asked(results)
-    folders = {cell.path.name: cell for cell in cell_folders(results)}
-    if not folders and not wanted:
+    begun = {cell.path.name for cell in cell_folders(results)}
+    if not begun and not wanted:
         raise ConfigError(f"{results} holds no cells; robench run --results fills a folder")
     trainings: Counter[str] = Counter()
     evaluations: Counter[str] = Counter()
     troubles: list[str] = []
-    for name in sorted(wanted | folders):
-        cell = folders.get(name) or CellFolder(results / "cells" / name)
-        status = _count(cell.record, trainings, troubles) if name in folders else "waiting"
-        if status == "waiting":
-            trainings[status] += 1
+    for name in sorted(wanted.keys() | begun):
+        cell = CellFolder(results / "cells" / name)
+        status = _record(cell.record, troubles) if name in begun else "waiting"
+        trainings[status] += 1
         if status == "running":
             troubles.append(f"running or interrupted: {_progress(cell.curve)} {cell.path}")
         there = {path.stem: path for path in cell.evaluations()}
-        for path in there.values():
-            _count(path, evaluations, troubles)
+        evaluations.update(_record(path, troubles) for path in there.values())
         if status not in _BAD:
             evaluations["waiting"] += len(wanted.get(name, set()) - there.keys())
     click.echo(f"trainings    {_counts(trainings)}")
@@ -49,11 +43,11 @@ def command(results: Path) -> int:
     for trouble in troubles:
         click.echo(trouble)
     click.echo(results)
-    return int(any(counter[name] for counter in (trainings, evaluations) for name in _BAD))
+    return int(any((trainings + evaluations)[name] for name in _BAD))
 
 
-def _count(path: Path, counter: Counter[str], troubles: list[str]) -> str:
-    """Count a record under its status, which is returned, and say what is wrong with it."""
+def _record(path: Path, troubles: list[str]) -> str:
+    """A record's status; what is wrong with it is added to the troubles."""
     from robench.errors import StoreError
     from robench.evaluation.stored import read_evaluation
     from robench.store.records import read_record
@@ -61,14 +55,11 @@ def _count(path: Path, counter: Counter[str], troubles: list[str]) -> str:
     try:
         record = read_record(path) if path.name == "cell.json" else read_evaluation(path)
     except StoreError as error:
-        counter["damaged"] += 1
         troubles.append(str(error))
         return "damaged"
-    status = str(record["status"])
-    counter[status] += 1
-    if status in _BAD:
-        troubles.append(f"{status}: {path}: {record['reason']}")
-    return status
+    if record["status"] in _BAD:
+        troubles.append(f"{record['status']}: {path}: {record['reason']}")
+    return str(record["status"])
 
 
 def _counts(counter: Counter[str]) -> str:
