@@ -6,7 +6,7 @@ not count: the protocol and the environment of a record stand for those.
 
 import ast
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -29,17 +29,17 @@ def files(file: Path, module: str) -> set[Path]:
             continue
         found.add(path)
         package = name if path.name == "__init__.py" else name[:-1]
-        for parts in _imported(ast.parse(path.read_text(encoding="utf-8")), package, top):
+        for parts in _imported(ast.parse(path.read_bytes()), package, top):
             todo += _found(root, parts)
     return found
 
 
-def files_of(value: object, tops: Collection[str]) -> set[Path]:
-    """The files below some top packages that define what is in a value, with what those import."""
+def files_of(value: object, counts: Callable[[str], bool]) -> set[Path]:
+    """The files of modules that count which define what is in a value, with what those import."""
     found: set[Path] = set()
     for name in set(_modules(value)):
         module = sys.modules.get(name)
-        if name.partition(".")[0] in tops and module is not None and module.__file__:
+        if counts(name) and module is not None and module.__file__:
             found |= files(Path(module.__file__), name)
     return found
 
@@ -83,8 +83,9 @@ def _found(root: Path, parts: Parts) -> Iterator[tuple[Path, Parts]]:
 
 
 def _modules(value: object) -> Iterator[str]:
-    """Where a value's class, or a function, is defined; and the same of everything in it."""
+    """Where a value's class and its ancestors, or a function, are defined; and all in it."""
     yield getattr(value, "__module__", None) or ""
+    yield from (kind.__module__ for kind in type(value).__mro__)
     inside: Iterable[object] = ()
     if is_dataclass(value) and not isinstance(value, type):
         inside = [getattr(value, field.name) for field in fields(value)]

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args
 
-from robench import imports, names
+from robench import imports, loading, names
 from robench.errors import PluginError
 
 Kind = Literal["methods", "attacks"]
@@ -62,11 +62,14 @@ class Source:
 
         ``used`` is what the plugin will run with: classes in it may be another plugin's.
         """
-        origin = self.origin
+        origin, own = self.origin, self.path()
         module = f"{self.kind}.{self.name}" if isinstance(origin, Path) else origin.module
-        whole = imports.files(self.path(), module) | imports.files_of(used, _tops())
-        digests = {hashlib.sha256(file.read_bytes()).digest() for file in whole}
-        return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+        others = (imports.files(own, module) | imports.files_of(used, _is_ours)) - {own}
+        parts = {hashlib.sha256(own.read_bytes()).digest()}
+        for file in others:  # by folder and name, wherever they lie
+            name = "/".join(file.parts[-2:])
+            parts.add(hashlib.sha256(name.encode() + b"\0" + file.read_bytes()).digest())
+        return hashlib.sha256(b"".join(sorted(parts))).hexdigest()
 
     def path(self) -> Path:
         """The file that holds the plugin."""
@@ -90,7 +93,7 @@ class Source:
         try:
             if isinstance(self.origin, EntryPoint):
                 return importlib.import_module(self.origin.module)
-            return _import_file(self.origin)
+            return loading.load(self.origin)
         except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self._who} fails to load: {type(error).__name__}: {error}"
@@ -101,7 +104,7 @@ class Source:
         return f"{NOUNS[self.kind]} {self.name!r} ({_place(self.origin)})"
 
     def _tree(self) -> ast.Module:
-        return ast.parse(self.path().read_text(encoding="utf-8"))
+        return ast.parse(self.path().read_bytes())
 
 
 def find(kind: Kind) -> dict[str, Source]:
@@ -109,7 +112,7 @@ def find(kind: Kind) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for folder in folders(kind):
         for file in sorted(folder.glob("*.py")):
-            if not file.stem.startswith("_"):
+            if not file.name.startswith(("_", ".")) and not file.is_dir():
                 _add(found, Source(kind, file.stem, file))
     for entry in entry_points(group=f"robench.{kind}"):
         _add(found, Source(kind, entry.name, entry))
@@ -142,18 +145,20 @@ def _add(found: dict[str, Source], source: Source) -> None:
 
 def _identity(source: Source) -> object:
     """Equal for two copies of one plugin, as when a wheel's user stands in a checkout."""
-    return source.origin.read_bytes() if isinstance(source.origin, Path) else source.origin.value
+    if isinstance(source.origin, EntryPoint):
+        return source.origin.value
+    return source.origin.read_bytes() if source.origin.is_file() else source.origin
 
 
 def _place(origin: Path | EntryPoint) -> str:
     return str(origin) if isinstance(origin, Path) else f"entry point {origin.value}"
 
 
-def _tops() -> set[str]:
-    """Packages that plugins are imported from: a folder's own, and those of entry points."""
-    folders = {name for name in sys.modules if name.startswith(tuple(map(_prefix, KINDS)))}
+def _is_ours(module: str) -> bool:
+    """Whether a module is of a plugin folder, or of a package that brings plugins."""
     entries = [entry for kind in KINDS for entry in entry_points(group=f"robench.{kind}")]
-    return folders | {entry.module.partition(".")[0] for entry in entries}
+    tops = {entry.module.partition(".")[0] for entry in entries}
+    return loading.is_loaded_here(module) or module.partition(".")[0] in tops
 
 
 def _is_there(module: str) -> bool:
@@ -162,35 +167,3 @@ def _is_there(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):  # a parent is not there; or __main__, which has no spec
         return module in sys.modules
-
-
-def _import_file(path: Path) -> ModuleType:
-    package = _package_of(path.parent)
-    name = f"{package}.{path.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before running it: dataclasses look their module up here
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _prefix(folder: str) -> str:
-    return f"robench_{folder}_"
-
-
-def _package_of(folder: Path) -> str:
-    """An own package name for each folder, so that neighbours of one name do not mix."""
-    name = f"{_prefix(folder.name)}{hashlib.sha256(bytes(folder)).hexdigest()[:8]}"
-    if name not in sys.modules:
-        package = ModuleType(name)
-        package.__path__ = [str(folder)]
-        sys.modules[name] = package
-    return name

@@ -114,7 +114,38 @@ def test_a_method_that_runs_with_another_depends_on_its_file(
     assert source.digest(chosen) != before
 
 
+def test_a_borrowed_parent_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "methods").mkdir()
+    base = tmp_path / "methods" / "base.py"
+    base.write_text(BASE, encoding="utf-8")
+    (tmp_path / "methods" / "child.py").write_text(
+        '"""Child: of another method (nobody, nowhere)."""\n'
+        "from robench.training.method import method\n"
+        "class Child(type(method('base'))):\n    pass\n"
+        "presets = {'*': Child()}\n",
+        encoding="utf-8",
+    )
+    source, chosen = plugins.get("methods", "child"), method("child")
+    before = source.digest(chosen)
+    base.write_text(BASE + "\n", encoding="utf-8")
+    assert source.digest(chosen) != before
+
+
+def test_files_that_swap_their_contents_are_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "methods").mkdir()
+    found = set()
+    for p, q in (("A = 1\n", "A = 2\n"), ("A = 2\n", "A = 1\n")):
+        for name, text in (("_p", p), ("_q", q), ("mine", "from . import _p, _q\n")):
+            (tmp_path / "methods" / f"{name}.py").write_text(text, encoding="utf-8")
+        found.add(plugins.get("methods", "mine").digest())
+    assert len(found) == 2
+
+
 def test_settings_of_robench_and_of_libraries_add_nothing() -> None:
     source = plugins.get("methods", "trades")
     assert source.digest(method("trades")) == source.digest()
-    assert imports.files_of([sys.exit, Path, {"a": 1}], {"robench_methods_x"}) == set()
+    assert imports.files_of([sys.exit, Path, {"a": 1}], lambda name: name == "x") == set()

@@ -1,5 +1,8 @@
 """Finding plugin files, and what is said of broken ones."""
 
+import os
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -142,6 +145,32 @@ def test_neighbours_of_one_name_in_two_folders_do_not_mix(
 def test_a_misspelt_name_gets_a_hint() -> None:
     with pytest.raises(PluginError, match="no method is called 'tradse'; did you mean 'trades'"):
         plugins.get("methods", "tradse")
+
+
+def test_what_is_edited_is_what_runs(tmp_path: Path) -> None:
+    for size in (3, 4):  # as if copied with its time: cached bytecode of the first looks fresh
+        folder = tmp_path / "methods"
+        folder.mkdir(exist_ok=True)
+        write(folder, "_shared", f"SIZE = {size}\n")
+        write(folder, "mine", GOOD)
+        code = "from robench.training.method import method; print(method('mine').size)"
+        for path in folder.glob("*.py"):
+            os.utime(path, (1, 1))
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
+        )  # fmt: skip
+        assert done.stdout == f"{size}\n"
+
+
+def test_other_files_in_the_folder_are_no_plugins(folder: Path) -> None:
+    (folder / ".#mine.py").symlink_to("nobody@nowhere")
+    (folder / "trades.py").mkdir()
+    (folder / "gone.py").symlink_to(folder / "nowhere.py")
+    found = plugins.find("methods")
+    assert not found["trades"].problem
+    assert ".#mine" not in found
+    assert "No such file" in found["gone"].problem
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", "*", "TRADES.py"])
