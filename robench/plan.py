@@ -164,7 +164,7 @@ def _notes(job: Job) -> Iterator[str]:
                 f"{cell.label}: {steps} steps of {size:g} do not reach eps {show_eps(cell.eps)} "
                 "from the image"
             )
-    attacked = {e.eps for e in job.evaluations if e.eps}
+    attacked = {e.eps for e in job.evaluations if e.eps and e.norm == cell.norm}
     if attacked and cell.eps not in attacked:
         at = ", ".join(show_eps(eps) for eps in sorted(attacked))
         yield (

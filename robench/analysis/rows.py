@@ -23,6 +23,8 @@ WORST = "worst"
 
 Row = dict[str, Any]
 
+_OF_SUITE = ("plugin", "attacks", "packages")
+
 OF_CELL = ("method", "settings", "dataset", "model", "seed")
 
 
@@ -54,6 +56,7 @@ def _columns(folder: CellFolder, record: Plain) -> Row:
         "settings": inside,
         "deviates": record["deviates"],
         "plugin": identity["plugin"][:8],
+        "settings_key": digest(identity["settings"])[:8],
         "recipe": _recipe(shared, identity["dataset"]),
         "recipe_key": digest(shared)[:8],
         "dataset": identity["dataset"],
@@ -96,7 +99,7 @@ def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
         "checkpoint": identity["checkpoint"],
         "epoch": evaluation["epoch"],
         "suite": identity["suite"],
-        "suite_plugin": identity["plugin"][:8],
+        "suite_key": digest([identity[name] for name in _OF_SUITE])[:8],
         "norm": identity["norm"],
         "eps": identity["eps"],
         "eps_value": float(Fraction(identity["eps"])),

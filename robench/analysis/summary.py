@@ -11,14 +11,18 @@ from typing import Any
 
 import pandas as pd
 
+from robench.analysis.failures import MISSING, Failure, absent, belonging, failures
 from robench.analysis.rows import WORST
 from robench.analysis.statistics import wilson
+from robench.errors import StoreError
 
 _TRAINING = (
     "dataset", "data", "model", "recipe", "recipe_key", "train_norm", "train_eps", "train_limit",
 )  # fmt: skip
 
-SHARED = (*_TRAINING, "suite", "suite_plugin", "packages", "verdict", "norm", "test_limit", "n")
+_EVALUATION = ("suite", "suite_key", "packages", "norm", "test_limit")
+
+SHARED = (*_TRAINING, *_EVALUATION, "verdict", "n")
 """What the lines of one table have in common."""
 
 
@@ -56,16 +60,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A cell or an evaluation that gave no number."""
-
-    label: str
-    seed: int
-    status: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Summary:
     """A table: what its lines share, the lines, and what failed."""
 
@@ -73,9 +67,9 @@ class Summary:
     checkpoint: str
     """``best`` where it was attacked, else ``last``."""
     radii: tuple[str, ...]
-    """Attacked, ascending."""
+    """Attacked, ascending; also those where all attacks failed."""
     headline: str
-    """The training radius where it was attacked, else the largest."""
+    """The training radius where it was attacked in the same norm, else the largest."""
     attacks: tuple[str, ...]
     lines: tuple[Line, ...]
     failures: tuple[Failure, ...]
@@ -92,12 +86,24 @@ def summaries(results: pd.DataFrame) -> list[Summary]:
         return []
     rows = results.assign(label=_labels(results))
     fine = rows[rows["status"] == "ok"]
-    groups = fine.groupby(list(SHARED), dropna=False, sort=True)
-    found = [_summary(_shared(key), group, rows) for key, group in groups]
-    claimed = [mine.index for table in found for mine in [_failures(table.shared, rows)]]
-    orphans = rows[rows["status"] != "ok"].drop(index=[i for index in claimed for i in index])
+    _check_unique(fine)
+    found, orphans = [], rows[rows["status"] != "ok"]
+    for key, group in fine.groupby(list(SHARED), dropna=False, sort=True):
+        shared = _shared(key)
+        failed = belonging(rows, shared, _TRAINING, _EVALUATION)
+        found.append(_summary(shared, group, failed))
+        orphans = orphans.drop(index=failed.index, errors="ignore")
     groups = orphans.groupby(list(_TRAINING), dropna=False, sort=True)
     return found + [_only_failures(group) for _, group in groups]
+
+
+def _check_unique(fine: pd.DataFrame) -> None:
+    """Two numbers for one place in a table would be averaged as if they were seeds."""
+    place = [*SHARED, "label", "seed", "checkpoint", "eps", "attack"]
+    twice = fine[fine.duplicated(place, keep=False)]
+    if len(twice):
+        cells = ", ".join(sorted(twice["cell"].unique()))
+        raise StoreError(f"two numbers stand for one in a table: see the cells {cells}")
 
 
 def _shared(values: Iterable[Any]) -> dict[str, object]:
@@ -107,25 +113,32 @@ def _shared(values: Iterable[Any]) -> dict[str, object]:
     }
 
 
-def _summary(shared: dict[str, object], group: pd.DataFrame, rows: pd.DataFrame) -> Summary:
-    radii = tuple(sorted(group["eps"].unique(), key=Fraction))
-    headline = str(shared["train_eps"]) if shared["train_eps"] in radii else radii[-1]
+def _summary(shared: dict[str, object], group: pd.DataFrame, failed: pd.DataFrame) -> Summary:
+    """What was asked for is what is shown: a failure makes no easier radius or checkpoint of it."""
+    asked = pd.concat([group, failed[failed["suite"].notna()]])
+    radii = tuple(sorted(asked["eps"].unique(), key=Fraction))
+    trained = shared["train_eps"] if shared["train_norm"] == shared["norm"] else None
+    headline = str(trained) if trained in radii else radii[-1]
+    checkpoint = "best" if (asked["checkpoint"] == "best").any() else "last"
     attacks = tuple(a for a in group["attack"].unique() if a != WORST)
-    checkpoint = "best" if (group["checkpoint"] == "best").any() else "last"
-    lines, failures = [], _failed(_failures(shared, rows))
+    lines, missing = [], []
     for label, part in group.groupby("label"):
-        if (part["checkpoint"] == checkpoint).any():
+        rows = part[part["checkpoint"] == checkpoint]
+        here = rows[rows["eps"] == headline]
+        if len(rows):
             lines.append(_line(str(label), part, checkpoint, headline))
-        else:
-            reason = f"its {checkpoint} checkpoint was not attacked"
-            failures.append(Failure(str(label), int(part["seed"].min()), "missing", reason))
+        seeds = absent(str(label), part, here if len(here) else rows, failed)
+        if seeds:
+            reason = f"its {checkpoint} checkpoint was not attacked at {headline}"
+            missing.append(Failure(str(label), tuple(sorted(seeds)), MISSING, reason))
     lines.sort(key=lambda line: -line.worst[headline].mean if headline in line.worst else 1)
-    return Summary(shared, checkpoint, radii, headline, attacks, tuple(lines), tuple(failures))
+    gone = (*failures(failed), *missing)
+    return Summary(shared, checkpoint, radii, headline, attacks, tuple(lines), gone)
 
 
 def _only_failures(rows: pd.DataFrame) -> Summary:
     shared = _shared(rows.iloc[0][name] for name in SHARED)
-    return Summary(shared, "", (), "", (), (), tuple(_failed(rows)))
+    return Summary(shared, "", (), "", (), (), tuple(failures(rows)))
 
 
 def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Line:
@@ -173,31 +186,14 @@ def _over_seeds(shares: pd.Series) -> Estimate:
     return Estimate(shares.mean(), spread, shares.min(), shares.max(), len(shares))
 
 
-def _failures(shared: dict[str, object], rows: pd.DataFrame) -> pd.DataFrame:
-    """What belongs to this table and failed: cells of its training, evaluations of its kind."""
-    mine = rows[rows["status"] != "ok"]
-    for name in SHARED:
-        if name in ("n", "verdict"):
-            continue
-        same = mine[name].isna() if shared[name] is None else mine[name] == shared[name]
-        mine = mine[same if name in _TRAINING else same | mine[name].isna()]
-    return mine
-
-
-def _failed(rows: pd.DataFrame) -> list[Failure]:
-    return [
-        Failure(row["label"], int(row["seed"]), str(row["status"]), str(row["reason"]))
-        for row in rows.to_dict("records")
-    ]
-
-
 def _labels(results: pd.DataFrame) -> pd.Series:
-    """``method[settings]``, as the command line takes it; with the file's digest if it has changed.
+    """``method[settings]``, as the command line takes it; with digests where that is not enough.
 
-    So cells of two versions of a plugin are never averaged.
+    So cells of two versions of a plugin, or with settings that only look alike, are never averaged.
     """
     settings = results["settings"].fillna("")
-    brackets = ("[" + settings + "]").where(settings != "", "")
-    versions = results.groupby("method")["plugin"].transform("nunique")
-    version = (" @" + results["plugin"]).where(versions > 1, "")
-    return results["method"] + brackets + version
+    labels = results["method"] + ("[" + settings + "]").where(settings != "", "")
+    for of, version in (("method", "plugin"), (labels, "settings_key")):
+        several = results.groupby(of)[version].transform("nunique") > 1
+        labels = labels + (" @" + results[version]).where(several, "")
+    return labels

@@ -12,12 +12,12 @@ from robench.store.files import locked, write
 from robench.store.records import cell_folders
 
 RESULTS = (
-    "method", "settings", "deviates", "plugin", "recipe", "recipe_key", "dataset", "data", "model",
-    "seed", "checkpoint", "epoch", "select_on", "train_norm", "train_eps", "train_limit", "suite",
-    "suite_plugin", "attack", "norm", "eps", "eps_value", "test_limit", "n", "n_right", "n_stands",
-    "natural_accuracy", "robust_accuracy", "ci_low", "ci_high", "verdict", "flags", "status",
-    "reason", "seconds", "forwards", "backwards", "peak_mb", "train_seconds", "train_forwards",
-    "train_backwards", "device", "torch", "packages", "cell", "key",
+    "method", "settings", "deviates", "plugin", "settings_key", "recipe", "recipe_key", "dataset",
+    "data", "model", "seed", "checkpoint", "epoch", "select_on", "train_norm", "train_eps",
+    "train_limit", "suite", "suite_key", "attack", "norm", "eps", "eps_value", "test_limit", "n",
+    "n_right", "n_stands", "natural_accuracy", "robust_accuracy", "ci_low", "ci_high", "verdict",
+    "flags", "status", "reason", "seconds", "forwards", "backwards", "peak_mb", "train_seconds",
+    "train_forwards", "train_backwards", "device", "torch", "packages", "cell", "key",
 )  # fmt: skip
 """Columns of results.csv; a row an attack, and ``attack=worst`` closes the suite."""
 

@@ -2,12 +2,16 @@
 
 import math
 
+from robench.analysis.failures import Failure
 from robench.analysis.summary import Estimate, Line, Summary
 
 VERDICTS = {
     "full": "AutoAttack's four attacks",
     "upper-bound": "an upper bound, not AutoAttack",
 }
+
+
+_UNFINISHED = "it was interrupted, or goes on elsewhere"
 
 
 def percent(value: float, n: int) -> str:
@@ -53,8 +57,7 @@ def caption(summary: Summary) -> list[str]:
         return ["Nothing was evaluated."]
     verdict = VERDICTS[str(shared["verdict"])]
     found = [
-        f"Per cent of {shared['n']} test images"
-        + (", 95 % Wilson interval." if summary.seeds == 1 else _over_seeds(summary)),
+        f"Per cent of {shared['n']} test images{_intervals(summary)}.",
         f"Suite {shared['suite']} ({', '.join(summary.attacks)}): {verdict}.",
         f"worst: right after every attack, image by image; gap: {summary.attacks[0]} minus worst."
         if summary.attacks
@@ -86,14 +89,25 @@ def cells(summary: Summary) -> list[list[str]]:
     n = int(str(summary.shared["n"])) if summary.lines else 0
     empty = [""] * (len(header(summary)) - 2)
     rows = [_row(summary, line, n) for line in summary.lines]
-    return rows + [[f"{f.label} seed {f.seed}", f.status, *empty] for f in summary.failures]
+    return rows + [[_who(failure), failure.status, *empty] for failure in summary.failures]
 
 
 def footnotes(summary: Summary) -> list[str]:
     """What deviates, and why something failed."""
     deviations = [f"† {line.label}: {line.deviates}" for line in summary.lines if line.deviates]
-    failures = [f"{f.label} seed {f.seed} {f.status}: {f.reason}" for f in summary.failures]
+    failures = [
+        f"{_who(f)} {f.status}{_where(f)}: {f.reason or _UNFINISHED}" for f in summary.failures
+    ]
     return deviations + failures
+
+
+def _who(failure: Failure) -> str:
+    seeds = ", ".join(map(str, failure.seeds))
+    return f"{failure.label} seed{'s' * (len(failure.seeds) > 1)} {seeds}"
+
+
+def _where(failure: Failure) -> str:
+    return f" at {', '.join(failure.where)}" if failure.where else ""
 
 
 def _row(summary: Summary, line: Line, n: int) -> list[str]:
@@ -136,6 +150,11 @@ def _chosen(summary: Summary) -> str:
     return f"Best checkpoint by accuracy on held-out validation images{beside}"
 
 
-def _over_seeds(summary: Summary) -> str:
-    equal = all(len(line.seeds) == summary.seeds for line in summary.lines)
-    return f"; ± is the standard deviation over {'' if equal else 'up to '}{summary.seeds} seeds."
+def _intervals(summary: Summary) -> str:
+    """What stands behind a mean."""
+    counts = {len(line.seeds) for line in summary.lines}
+    if counts == {1}:
+        return ", 95 % Wilson interval"
+    upto = "up to " * (len(counts) > 1)
+    single = "; of one seed its 95 % Wilson interval" * (1 in counts)
+    return f"; ± is the standard deviation over {upto}{summary.seeds} seeds{single}"

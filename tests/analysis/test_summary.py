@@ -8,6 +8,7 @@ import pytest
 from robench.analysis.statistics import wilson
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import COUNTS, RESULTS
+from robench.errors import StoreError
 from robench.reporting import words
 
 Row = dict[str, Any]
@@ -15,7 +16,7 @@ Row = dict[str, Any]
 BASE: Row = {
     "method": "madry", "settings": None, "deviates": None, "plugin": "aaaa", "recipe": "",
     "recipe_key": "bbbb", "dataset": "digits", "data": "cccc", "model": "cnn",
-    "suite_plugin": "dddd",
+    "settings_key": "ffff", "suite_key": "dddd", "packages": "", "cell": "a",
     "seed": 0, "checkpoint": "best", "epoch": 9, "select_on": "robust", "train_norm": "Linf",
     "train_eps": "3/16", "suite": "quick", "attack": "worst", "norm": "Linf", "eps": "3/16",
     "eps_value": 0.1875, "n": 100, "verdict": "upper-bound", "status": "ok",
@@ -68,7 +69,7 @@ def test_seeds_are_averaged_and_nothing_else() -> None:
     [("dataset", "mnist"), ("model", "other"), ("train_norm", "L2"), ("train_eps", "1/16"),
      ("train_limit", 50), ("suite", "autoattack"), ("norm", "L2"), ("test_limit", 100), ("n", 200),
      ("verdict", "full"), ("recipe_key", "x"), ("recipe", "epochs=3"), ("data", "x"),
-     ("suite_plugin", "x")],
+     ("suite_key", "x"), ("packages", "lib 2")],
 )  # fmt: skip
 def test_unlike_things_are_in_tables_of_their_own(name: str, value: object) -> None:
     found = summaries(table(evaluation(95, 70, 60), evaluation(95, 70, 60, **{name: value})))
@@ -126,7 +127,60 @@ def test_a_line_whose_best_was_not_attacked_is_named() -> None:
         table(evaluation(95, 70, 60), evaluation(9, 8, 7, method="mart", checkpoint="last"))
     )
     assert [line.label for line in found.lines] == ["madry"]
-    assert [(f.label, f.status) for f in found.failures] == [("mart", "missing")]
+    assert [(f.label, f.seeds, f.status) for f in found.failures] == [("mart", (0,), "missing")]
+
+
+def test_two_numbers_for_one_place_are_never_averaged() -> None:
+    with pytest.raises(StoreError, match="two numbers stand for one in a table"):
+        summaries(table(evaluation(95, 70, 60), evaluation(95, 70, 40)))
+
+
+def test_settings_that_only_look_alike_are_two_lines() -> None:
+    found = only(table(evaluation(95, 70, 60), evaluation(95, 70, 40, settings_key="eeee")))
+    assert [line.label for line in found.lines] == ["madry @ffff", "madry @eeee"]
+
+
+def test_seeds_without_a_number_at_the_headline_are_named() -> None:
+    lasts = [evaluation(96, 65, 50, checkpoint="last", seed=s) for s in (0, 1, 2)]
+    elsewhere = evaluation(95, 90, 90, eps="1/16", eps_value=1 / 16, seed=3)
+    found = only(table(evaluation(95, 70, 60), *lasts, elsewhere))
+    (line,) = found.lines
+    assert line.seeds == (0,)
+    (missing,) = found.failures
+    assert (missing.label, missing.seeds, missing.status) == ("madry", (1, 2, 3), "missing")
+    assert missing.reason == "its best checkpoint was not attacked at 3/16"
+
+
+def test_a_failed_headline_makes_no_easier_one() -> None:
+    easy = evaluation(95, 90, 80, eps="1/16", eps_value=1 / 16)
+    gone = {"status": "failed", "reason": "no gradient", "n": None}
+    at = [{"seed": seed, "checkpoint": name} for seed in (0, 1) for name in ("best", "last")]
+    failed: list[Row] = [{**BASE, **gone, **place} for place in at]
+    found = only(table(easy, failed))
+    assert (found.radii, found.headline, found.checkpoint) == (("1/16", "3/16"), "3/16", "best")
+    assert words.title(found).endswith("attacked at Linf 1/16, 3/16 by quick")
+    madry, failure = words.cells(found)
+    assert madry[words.header(found).index("worst 3/16")] == "-"
+    assert failure[:2] == ["madry seeds 0, 1", "failed"]
+    said = "madry seeds 0, 1 failed at best 3/16, last 3/16: no gradient"
+    assert words.footnotes(found) == [said]
+    worst = only(table(evaluation(95, 70, 60, checkpoint="last"), [failed[0]]))
+    assert (worst.checkpoint, worst.lines) == ("best", ())
+
+
+def test_a_failed_evaluation_stands_in_its_own_table_only() -> None:
+    gone = {"status": "failed", "reason": "no gradient", "n": None}
+    fine = evaluation(95, 70, 60, test_limit=100)
+    limited, whole = summaries(table(fine, [{**BASE, **gone}]))
+    assert limited.failures == ()
+    assert [f.reason for f in whole.failures] == ["no gradient"]
+
+
+def test_radii_of_two_norms_are_not_compared() -> None:
+    rows = [
+        evaluation(95, 70 - k, 60 - k, eps=f"{k}/16", norm="L2", train_eps="1/16") for k in (1, 3)
+    ]
+    assert only(table(*rows)).headline == "3/16"
 
 
 def test_the_headline_is_the_radius_of_training() -> None:
@@ -139,8 +193,8 @@ def test_the_headline_is_the_radius_of_training() -> None:
 
 def test_failures_are_rows_and_no_numbers() -> None:
     failed: Row = {**BASE, "method": "mart", "status": "diverged", "reason": "the loss is nan"}
-    empty = ("checkpoint", "epoch", "suite", "suite_plugin", "norm", "eps", "eps_value", "n")
-    for name in (*empty, "verdict"):
+    empty = ("checkpoint", "epoch", "suite", "suite_key", "norm", "eps", "eps_value", "n")
+    for name in (*empty, "verdict", "packages"):
         failed[name] = None
     crashed: Row = {
         **BASE,
