@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from robench import settings
+from robench import plugins, settings
+from robench.adversary.pgd import PGD
 from robench.data import catalogue as data_catalogue
 from robench.data.catalogue import Facts
 from robench.errors import ConfigError
@@ -62,7 +63,9 @@ def choose(request: Request, shared: Mapping[str, Recipe]) -> Iterator[Chosen]:
         for model in request.models or (facts.model,):
             model_catalogue.check(model, dataset, facts)
             for choice in request.methods:
-                yield _training(choice, dataset, facts, model, shared[dataset], request)
+                with plugins.blamed("methods", choice.method):
+                    chosen = _training(choice, dataset, facts, model, shared[dataset], request)
+                yield chosen
 
 
 def _training(
@@ -97,8 +100,8 @@ def _preset(name: str, dataset: str, norm: Norm) -> Method:
     attack would stay where it starts, so there it is relative to eps.
     """
     found = method(name, dataset)
-    of_linf = dataset in presets(name) and isinstance(found, Adversarial)
-    if norm == "Linf" or not of_linf:
+    steps = isinstance(found, Adversarial) and isinstance(found.attack, PGD)
+    if norm == "Linf" or dataset not in presets(name) or not steps:
         return found
     return settings.change(name, found, {"attack.step_size": None})
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 import torch
 
 from robench import plugins, settings
+from robench.adversary.pgd import PGD
 from robench.adversary.suite import Suite, suite
 from robench.chosen import Chosen, choose, shared_recipe
 from robench.data import catalogue as data_catalogue
@@ -155,8 +156,9 @@ def _check_radii(dataset: str, facts: Facts, norm: Norm, radii: tuple[Fraction, 
 def _notes(job: Job) -> Iterator[str]:
     """Combinations that are allowed and probably not meant."""
     cell, chosen = job.cell, job.method
-    if isinstance(chosen, Adversarial) and chosen.attack.step_size is not None:
-        size, steps, eps = chosen.attack.step_size, chosen.attack.steps, float(cell.eps)
+    attack = chosen.attack if isinstance(chosen, Adversarial) else None
+    if isinstance(attack, PGD) and attack.step_size is not None:
+        size, steps, eps = attack.step_size, attack.steps, float(cell.eps)
         if eps and size > 2 * eps:
             yield f"{cell.label}: attack.step_size {size:g} is over twice eps {show_eps(cell.eps)}"
         if steps and size * steps < eps:

@@ -9,6 +9,8 @@ import ast
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -17,7 +19,7 @@ from types import ModuleType
 from typing import Literal, get_args
 
 from robench import imports, loading, names
-from robench.errors import PluginError
+from robench.errors import PluginError, RobenchError
 
 Kind = Literal["methods", "attacks"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -123,6 +125,22 @@ def get(kind: Kind, name: str) -> Source:
     """The plugin called ``name``; an error with a hint when there is none."""
     found = find(kind)
     return found[names.known(NOUNS[kind], name, found, PluginError)]
+
+
+@contextmanager
+def blamed(kind: Kind, name: str) -> Iterator[None]:
+    """Name the file when a plugin's own code fails before anything runs.
+
+    Raises:
+        PluginError: it did.
+    """
+    try:
+        yield
+    except RobenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        who = f"{NOUNS[kind]} {name!r} ({_place(get(kind, name).origin)})"
+        raise PluginError(f"{who} fails: {type(error).__name__}: {error}") from error
 
 
 def folders(kind: Kind) -> list[Path]:

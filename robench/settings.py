@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -74,13 +74,17 @@ def change(owner: str, settings: T, changes: Mapping[str, object]) -> T:
         values[head] = change(f"{owner}: {head}", getattr(settings, head), deeper)
     try:
         return replace(_dataclass(settings), **values) if values else settings
-    except (ValueError, TypeError) as error:  # a plugin's own __post_init__ refuses them
+    except ValueError as error:  # a plugin's own __post_init__ refuses them
         raise ConfigError(f"{owner}: {error}") from error
 
 
-def validate(owner: str, settings: object) -> None:
-    """Raise when a present value is outside its type or range, as in a preset that has a slip."""
-    change(owner, settings, {s.name: s.value for s in describe(settings)})
+def validated(owner: str, settings: T) -> T:
+    """The same with every value as its type says: 1 for a number is 1.0, as when it is typed.
+
+    Raises:
+        ConfigError: a value is outside its type or range, as in a preset that has a slip.
+    """
+    return change(owner, settings, {s.name: s.value for s in describe(settings)})
 
 
 def plain(settings: object) -> Plain:
@@ -152,11 +156,11 @@ def _convert(what: str, value: object, hint: Any) -> object:
 
 def _from_text(value: str, hint: Any) -> object:
     """Text as typed to what msgspec takes: lists, none, and numbers as ``.5`` or ``8/255``."""
-    if _accepts(hint, tuple):
-        item = get_args(hint)[0]
-        return [_from_text(part, item) for part in value.strip("()[]").split(",") if part.strip()]
     if value.lower() == "none" and _accepts(hint, type(None)):
         return None
+    if (listed := _tuple(hint)) is not None:
+        item = get_args(listed)[0]
+        return [_from_text(part, item) for part in value.strip("()[]").split(",") if part.strip()]
     if _accepts(hint, float):
         if match := _FRACTION.fullmatch(value):
             return float(match[1]) / int(match[2])
@@ -165,11 +169,17 @@ def _from_text(value: str, hint: Any) -> object:
     return value
 
 
+def _tuple(hint: Any) -> Any:
+    """The list among what a setting may be; none when it cannot be one."""
+    if get_origin(hint) is tuple:
+        return hint
+    parts = (_tuple(part) for part in get_args(hint) if not isinstance(part, str | msgspec.Meta))
+    return next((part for part in parts if part is not None), None)
+
+
 def _accepts(hint: Any, kind: type) -> bool:
     if get_origin(hint) is Annotated:
         return _accepts(get_args(hint)[0], kind)
-    if get_origin(hint) is tuple:
-        return kind is tuple
     if hint is kind:
         return True
     return any(_accepts(part, kind) for part in get_args(hint) if not isinstance(part, str))
@@ -188,7 +198,8 @@ def _in_words(hint: Any) -> str:
         return simple[hint]
     if hint is type(None):
         return "none"
-    words = [part if isinstance(part, str) else _in_words(part) for part in get_args(hint)]
+    choices = get_origin(hint) is Literal
+    words = [str(part) if choices else _in_words(part) for part in get_args(hint)]
     return " or ".join([", ".join(words[:-1]), words[-1]]) if words[1:] else "".join(words)
 
 

@@ -1,11 +1,17 @@
 """Which packages are here, found without importing them."""
 
+from functools import cache
 from importlib import metadata
 
 
+@cache
 def version(package: str) -> str | None:
-    """An installed package's version; none when it is not installed."""
+    """An installed package's version, by its own name or the one it is imported by.
+
+    None when no distribution of it is known.
+    """
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return None
+        names = metadata.packages_distributions().get(package, [])
+        return metadata.version(names[0]) if names else None

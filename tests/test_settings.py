@@ -33,6 +33,8 @@ class Outer:
     kind: Literal["a", "b"] = "a"
     fast: bool = False
     marks: tuple[Annotated[float, Meta(gt=0, lt=1)], ...] = (0.5,)
+    drops: tuple[float, ...] | None = (0.5, 0.7)
+    level: Literal[1, 2, 3] = 1
 
 
 def changed(**changes: object) -> Outer:
@@ -46,6 +48,9 @@ def test_text_becomes_what_the_field_is() -> None:
     )
     assert changed(size="none").size is None
     assert changed(marks="(0.25)").marks == (0.25,)
+    assert changed(drops="none").drops is None
+    assert changed(drops="(0.2,0.3)").drops == (0.2, 0.3)
+    assert changed(level="3").level == 3
 
 
 @pytest.mark.parametrize(
@@ -62,6 +67,8 @@ def test_text_becomes_what_the_field_is() -> None:
         ({"size": "0"}, "a number > 0 or none"),
         ({"kind": "c"}, "kind cannot be c; it is a or b"),
         ({"fast": "maybe"}, "true or false"),
+        ({"level": "4"}, "level cannot be 4; it is 1, 2 or 3"),
+        ({"drops": "x"}, "drops cannot be x; it is a list, each a number or none"),
         ({"marks": "0.5,2"}, "a list, each a number > 0 and < 1"),
         ({"inner": "3"}, "has no setting 'inner'"),
         ({"inner.stps": "3"}, "outer: inner has no setting 'stps' .did you mean 'steps'"),
@@ -98,12 +105,18 @@ def test_descriptions_carry_ranges_and_help() -> None:
 
 def test_a_value_out_of_range_in_a_preset_is_found() -> None:
     with pytest.raises(ConfigError, match="beta cannot be -3"):
-        settings.validate("preset", Outer(beta=-3))
+        settings.validated("preset", Outer(beta=-3))
+
+
+def test_a_whole_number_for_a_number_is_the_same_setting() -> None:
+    given = settings.validated("preset", Outer(beta=3, marks=(0.5,)))
+    assert isinstance(given.beta, float)
+    assert settings.plain(given) == settings.plain(changed(beta="3"))
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_in_range(name: str) -> None:
-    settings.validate(name, RECIPES[name])
+    settings.validated(name, RECIPES[name])
 
 
 def test_differences_and_plain_values() -> None:

@@ -14,6 +14,8 @@ from robench.threat import Threat
 AUTOATTACK = ("autoattack", "pyautoattack")
 """The original, from its repository; and the same four attacks under their name on PyPI."""
 
+EXTRA = (*AUTOATTACK, "torchattacks")
+"""What ``pip install 'robench[attacks]'`` brings."""
 
 Component = Literal["apgd-ce", "apgd-t", "fab-t", "square"]
 

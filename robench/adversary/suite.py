@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 
 from robench import plugins, settings
+from robench.adversary.packages import BUDGETS, EXTRA, AutoAttack
 from robench.errors import AttackError, ConfigError, PluginError
 from robench.radius import NORMS, Norm
 from robench.seeds import derive, seeded
@@ -44,7 +45,16 @@ class Suite:
     """Importable packages, any one of each group."""
 
     def __post_init__(self) -> None:
-        """Refuse what no table could show: no attack at all, or names that are its own words."""
+        """Refuse what no table could show, and a claim that the attacks do not bear out."""
+        if self.verdict not in get_args(Verdict):
+            raise PluginError(f"verdict {self.verdict!r} is none of {', '.join(get_args(Verdict))}")
+        parts = {a.component for a in self.attacks.values() if isinstance(a, AutoAttack)}
+        if self.verdict == "full" and parts != set(BUDGETS):
+            raise PluginError("only AutoAttack's four attacks may call themselves full")
+        if not self.norms or not set(self.norms) <= set(NORMS):
+            raise PluginError(f"norms {self.norms!r} should be some of {', '.join(NORMS)}")
+        if not all(isinstance(group, tuple) for group in self.needs):
+            raise PluginError("needs should be a tuple of tuples: needs=(('package',),)")
         if not self.attacks:
             raise PluginError("a suite needs an attack; without one every image stands")
         for name in self.attacks:
@@ -59,9 +69,10 @@ class Suite:
             raise ConfigError(f"suite {name!r} is defined for {', '.join(self.norms)}, not {norm}")
         for group in self.needs:
             if not any(importlib.util.find_spec(package) for package in group):
+                ours = set(group) & set(EXTRA)
+                what = "'robench[attacks]'" if ours else group[-1]
                 raise ConfigError(
-                    f"suite {name!r} needs the package {' or '.join(group)}; "
-                    "pip install 'robench[attacks]'"
+                    f"suite {name!r} needs the package {' or '.join(group)}; pip install {what}"
                 )
 
     def plain(self) -> list[Plain]:
@@ -71,7 +82,8 @@ class Suite:
     def packages(self) -> str:
         """Names and versions of the packages that its attacks come from; empty: robench itself."""
         names = [name for group in self.needs for name in group]
-        return ", ".join(f"{name} {found}" for name in names if (found := version(name)))
+        here = [name for name in names if importlib.util.find_spec(name)]
+        return ", ".join(f"{name} {version(name) or 'of unknown version'}" for name in here)
 
     def run(
         self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int

@@ -9,7 +9,7 @@ from robench.check.methods import method_checks
 from robench.check.suites import suite_checks
 from robench.errors import RobenchError
 from robench.plugins import Source
-from robench.training.method import presets
+from robench.training.method import method
 
 
 def check(source: Source) -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def _finding(what: str, look: Check) -> Finding:
 
 def _loads(source: Source) -> str:
     """Whether it has what its kind must define."""
-    (presets if source.kind == "methods" else suite)(source.name)
+    (method if source.kind == "methods" else suite)(source.name)
     return ""
 
 

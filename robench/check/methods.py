@@ -19,29 +19,29 @@ from robench.radius import NORMS
 from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
 from robench.training.epochs import new_run
-from robench.training.method import Method, Run, crafting, presets
+from robench.training.method import Method, Run, crafting, method, presets
 from robench.training.train import Trained, train
 
 
 def method_checks(name: str) -> Iterator[tuple[str, Check]]:
     """What is looked at, and how."""
     yield "presets for known data sets, every value in its range", partial(_presets, name)
-    method = presets(name)["*"]
+    chosen = method(name)
     for norm in NORMS:
         threat = Threat(norm, float(tiny.FACTS.eps[norm]))
-        yield f"perturbs inside the {norm} ball and [0, 1]", partial(_inside, method, threat)
-    yield "leaves the model as it was while it perturbs", partial(_hands_off, method)
-    yield "learns the tiny task", partial(_learns, method)
-    yield "same seed, same weights", partial(_same_weights, method)
-    yield "weights and state survive a file", partial(_survives, method)
+        yield f"perturbs inside the {norm} ball and [0, 1]", partial(_inside, chosen, threat)
+    yield "leaves the model as it was while it perturbs", partial(_hands_off, chosen)
+    yield "learns the tiny task", partial(_learns, chosen)
+    yield "same seed, same weights", partial(_same_weights, chosen)
+    yield "weights and state survive a file", partial(_survives, chosen)
 
 
 def _presets(name: str) -> str:
     for dataset, preset in presets(name).items():
         if dataset != "*" and dataset not in DATASETS:
             return f"presets[{dataset!r}]: no such data set; there are {', '.join(DATASETS)}"
-        settings.validate(f"presets[{dataset!r}]", preset)
-        json.dumps(settings.plain(preset), allow_nan=False)
+        kept = settings.validated(f"presets[{dataset!r}]", preset)
+        json.dumps(settings.plain(kept), allow_nan=False)
     return ""
 
 

@@ -154,8 +154,9 @@ def method(name: str, dataset: str = "*", changes: Mapping[str, object] | None =
 
     Raises:
         ConfigError: it has no such setting, or a value is outside the setting's range.
+        PluginError: as for ``presets``, or its own code fails.
     """
     known = presets(name)
-    chosen = known.get(dataset, known["*"])
-    settings.validate(name, chosen)
-    return settings.change(name, chosen, changes or {})
+    with plugins.blamed("methods", name):
+        chosen = settings.validated(name, known.get(dataset, known["*"]))
+        return settings.change(name, chosen, changes or {})

@@ -1,11 +1,14 @@
 """Suites: the cascade, the worst case, and attacks that break the rules."""
 
 import copy
+from typing import Any
 
 import pytest
+import sklearn
 import torch
 from torch import Tensor, nn
 
+from robench.adversary.packages import AutoAttack
 from robench.adversary.pgd import PGD, PGDAttack
 from robench.adversary.suite import Attack, Suite, checked, right, suite
 from robench.check import tiny
@@ -48,6 +51,35 @@ def test_the_worst_case_is_the_same_as_running_all_on_all(unsure: Unsure) -> Non
     cascade = run(Suite(pgd), unsure)
     alone = [list(run(Suite({name: attack}), unsure).values())[-1] for name, attack in pgd.items()]
     assert torch.equal(list(cascade.values())[-1], alone[0] & alone[1] & alone[2])
+
+
+PGD_1 = PGDAttack(pgd=PGD(steps=1))
+THREE = {name: AutoAttack(name) for name in ("apgd-ce", "apgd-t", "fab-t")}
+
+
+@pytest.mark.parametrize(
+    ("attacks", "changes", "message"),
+    [
+        ({"pgd": PGD_1}, {"verdict": "full"}, "only AutoAttack's four attacks"),
+        (THREE, {"verdict": "full"}, "only AutoAttack's four attacks"),
+        ({"pgd": PGD_1}, {"verdict": "great"}, "verdict 'great' is none of full, upper-bound"),
+        ({"pgd": PGD_1}, {"norms": ("L3",)}, "should be some of Linf, L2"),
+        ({"pgd": PGD_1}, {"norms": ()}, "should be some of Linf, L2"),
+        ({"pgd": PGD_1}, {"needs": ("foolbox",)}, "should be a tuple of tuples"),
+    ],
+)
+def test_a_suite_that_claims_what_it_is_not(
+    attacks: dict[str, Attack], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PluginError, match=message):
+        Suite(attacks, **changes)
+
+
+def test_packages_by_the_name_they_are_imported_by() -> None:
+    found = Suite({"pgd": PGD_1}, needs=(("sklearn",), ("json",), ("nothing_like_this",)))
+    assert found.packages() == f"sklearn {sklearn.__version__}, json of unknown version"
+    with pytest.raises(ConfigError, match="nothing_like_this; pip install nothing_like_this"):
+        found.check("mine", "Linf")
 
 
 def test_masks_are_independent_copies(unsure: Unsure) -> None:

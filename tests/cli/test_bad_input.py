@@ -54,6 +54,10 @@ CASES = [
     ("-m madry --bogus", "No such option '--bogus'"),
     ("-m broken", "method 'broken' (BROKEN) imports 'nothing_like_this', which is not installed"),
     ("-m my-own", "needs a name of letters, digits and _; rename it"),
+    ("-m strict[broken=raises]", "strict.py) fails: ZeroDivisionError: division by zero"),
+    ("-m strict[broken=none]", "strict.py) fails: TypeError: 'NoneType' object is not iterable"),
+    ("-m strict[broken=leaves]", "strict.py) fails: SystemExit: 7"),
+    ("-m undefined", "undefined.py) fails: NameError: name 'Missing' is not defined"),
     ("-m strict[share=0.9]", "strict: a share over a half helps nobody"),
 ]
 
@@ -70,6 +74,12 @@ class Strict(Method):
     """Nothing."""
 
     share: float = 0.5
+    broken: str = ""
+
+    def stages(self):
+        if self.broken == "leaves":
+            raise SystemExit(7)
+        return 1 / 0 if self.broken == "raises" else None if self.broken else super().stages()
 
     def __post_init__(self) -> None:
         if self.share > 0.5:
@@ -93,6 +103,8 @@ def prepared(tmp_path: Path) -> None:
     methods.mkdir()
     (methods / "broken.py").write_text("import nothing_like_this\n", encoding="utf-8")
     (methods / "strict.py").write_text(STRICT, encoding="utf-8")
+    undefined = STRICT.replace("share: float", 'share: "Missing"').replace("Strict:", "Undefined:")
+    (methods / "undefined.py").write_text(undefined, encoding="utf-8")
     (methods / "my-own.py").write_text('"""Mine: a name with a dash."""\n', encoding="utf-8")
 
 
