@@ -15,8 +15,8 @@ from robench.events import Finished, Started, Tell, Warned
 from robench.plan import Job, Plan
 from robench.settings import Plain
 from robench.store.cell import Evaluation
-from robench.store.files import locked, write_json
-from robench.store.records import CellFolder, cell_folder, read_record
+from robench.store.files import locked
+from robench.store.records import CellFolder, cell_folder, read_record, write_record
 from robench.work import about, describe, evaluate_cell, train_cell
 
 Rerun = Literal["missing", "failed", "always"]
@@ -89,7 +89,7 @@ def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> 
     record = read_record(folder.record)
     if not about(job).items() <= record.items():  # it belongs to this grid from now on
         record |= about(job)
-        write_json(folder.record, record)
+        write_record(folder.record, record)
     if record["status"] == "ok":
         for evaluation in todo.evaluations:
             _evaluate(job, evaluation, plan, folder, tell)

@@ -24,9 +24,9 @@ from robench.seeds import derive
 from robench.settings import Plain, plain
 from robench.store.cell import KEPT, PROTOCOL, Cell, Evaluation
 from robench.store.curve import Curve
-from robench.store.files import write, write_json
+from robench.store.files import write
 from robench.store.provenance import provenance
-from robench.store.records import CellFolder, check_weights, read_record
+from robench.store.records import CellFolder, check_weights, read_record, write_record
 from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
 from robench.training.epochs import new_run, rounds
@@ -38,7 +38,7 @@ def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
     cell, clock = job.cell, time.perf_counter()
     label = f"{cell.label} seed {cell.seed}"
     record = _header(cell.key, cell.identity, data) | about(job)
-    write_json(folder.record, record)
+    write_record(folder.record, record)
     epochs = sum(rounds(stage, cell.recipe) for stage in job.method.stages())
     tell(Training(cell.name, label, epochs))
     curve = Curve(folder.curve)
@@ -59,7 +59,7 @@ def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
     except (Exception, SystemExit) as error:
         record |= _failure(error)
     record |= {"seconds": time.perf_counter() - clock, **curve.costs()}
-    write_json(folder.record, record)
+    write_record(folder.record, record)
     tell(_finished(cell, label, record))
 
 
@@ -84,7 +84,7 @@ def evaluate_cell(
     except (Exception, SystemExit) as error:
         record |= _failure(error)
     record["seconds"] = time.perf_counter() - clock
-    write_json(folder.outcome(evaluation), record)
+    write_record(folder.outcome(evaluation), record)
     tell(_finished(cell, label, record))
 
 

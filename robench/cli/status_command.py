@@ -21,13 +21,12 @@ def command(results: Path) -> int:
     from robench.store.asked import asked
     from robench.store.records import CellFolder, cell_folders
 
-    wanted = asked(results)
+    wanted, troubles = asked(results)
     begun = {cell.path.name for cell in cell_folders(results)}
     if not begun and not wanted:
         raise ConfigError(f"{results} holds no cells; robench run --results fills a folder")
     trainings: Counter[str] = Counter()
     evaluations: Counter[str] = Counter()
-    troubles: list[str] = []
     for name in sorted(wanted.keys() | begun):
         cell = CellFolder(results / "cells" / name)
         status = _record(cell.record, troubles) if name in begun else "waiting"
@@ -70,4 +69,5 @@ def _progress(curve: Path) -> str:
     """Epochs written so far."""
     if not curve.is_file():
         return "epoch 0,"
-    return f"epoch {len(curve.read_text(encoding='utf-8').splitlines()) - 1},"
+    rows = curve.read_bytes().count(b"\n") - 1  # its header
+    return f"epoch {rows},"

@@ -1,5 +1,6 @@
 """The report of a results folder: tables and figures, and one page that holds them together."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from robench.errors import ConfigError, StoreError
 from robench.reporting import figures, tables
 from robench.store.files import digest, write
 from robench.store.records import cell_folders
+
+_NAMED = re.compile(r"(?:tradeoff-|curve-)?(.+-[0-9a-f]{8})")
+"""Files that carry a table's name; others in the folder are not the report's."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,9 @@ def _write(found: list[Summary], problems: list[str], results: Path) -> Path:
     """Every table and figure in a file of its own, and the page."""
     folder, look = results / "report", figures.looks(found)
     page = [f"# Report of {results.resolve().name}", f"Written by robench {__version__}."]
-    for summary in found:
-        table, name = tables.markdown(summary), _name(summary)
+    names = [_name(summary) for summary in found]
+    for summary, name in zip(found, names, strict=True):
+        table = tables.markdown(summary)
         write(folder / "tables" / f"{name}.md", table.encode())
         page.append(table)
         if summary.lines:
@@ -66,7 +71,16 @@ def _write(found: list[Summary], problems: list[str], results: Path) -> Path:
     write(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False).encode())
     path = folder / "report.md"
     write(path, ("\n\n".join(page) + "\n").encode())
+    _sweep(folder, names)
     return path
+
+
+def _sweep(folder: Path, names: list[str]) -> None:
+    """Take away what an earlier report wrote of tables that there are no more."""
+    for path in [*folder.glob("tables/*.md"), *folder.glob("figures/*.*")]:
+        own = _NAMED.fullmatch(path.stem)
+        if own and own[1] not in names:
+            path.unlink()
 
 
 def _name(summary: Summary) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from robench.errors import StoreError
 from robench.store.files import digest, read_json, write, write_json
 
 
@@ -16,14 +17,19 @@ def keep(results: Path, grid: str, cells: Mapping[str, Iterable[str]]) -> None:
     write_json(stem.with_suffix(".json"), {name: sorted(set(of)) for name, of in cells.items()})
 
 
-def asked(results: Path) -> dict[str, set[str]]:
-    """Every cell that any grid asked for, with its evaluations, by name.
-
-    Raises:
-        StoreError: a grid's file is damaged.
-    """
+def asked(results: Path) -> tuple[dict[str, set[str]], list[str]]:
+    """Every cell that any grid asked for, with its evaluations, by name; and damaged files."""
     found: dict[str, set[str]] = {}
+    problems = []
     for path in sorted((results / "grids").glob("*.json")):
-        for name, evaluations in read_json(path).items():
-            found.setdefault(name, set()).update(evaluations)
-    return found
+        try:
+            cells = read_json(path)
+        except StoreError as error:
+            problems.append(str(error))
+            continue
+        if not all(isinstance(names, list) for names in cells.values()):
+            problems.append(f"{path} holds no cells")
+            continue
+        for name, evaluations in cells.items():
+            found.setdefault(name, set()).update(map(str, evaluations))
+    return found, problems

@@ -6,11 +6,12 @@ from pathlib import Path
 from robench.errors import StoreError
 from robench.settings import Plain
 from robench.store.cell import PROTOCOL, Cell, Evaluation, Kept
-from robench.store.files import checksum, digest, read_json
+from robench.store.files import checksum, digest, read_json, write_json
 
-STATUSES = ("ok", "failed", "diverged", "running")
+SEAL = "seal"
+"""Where a record keeps the digest of all else in it."""
 
-_ALWAYS = {"status", "reason", "started", "environment"}
+_ALWAYS = {"key", "identity", "status", "reason", "started", "environment"}
 _OF_CELL = {"label", "changes", "deviates", "select_on", "shared"}
 _OF_EVALUATION = {"cell", "weights", "epoch", "verdict"}
 _WHEN_OK = {True: {"checkpoints", "troubles"}, False: {"n", "stands", "order", "costs", "outcomes"}}
@@ -68,25 +69,29 @@ def cell_folders(results: Path) -> list[CellFolder]:
     return [CellFolder(path) for path in folders if any(p.name != ".lock" for p in path.iterdir())]
 
 
+def write_record(path: Path, record: Plain) -> None:
+    """Write a cell's or an evaluation's record, sealed with a digest of all that it says."""
+    said = {name: value for name, value in record.items() if name != SEAL}
+    write_json(path, said | {SEAL: digest(said)})
+
+
 def read_record(path: Path) -> Plain:
     """A cell's or an evaluation's record.
 
     Raises:
-        StoreError: torn, written under another protocol, or not what its name and key say.
+        StoreError: torn, changed, written under another protocol, or not what its name says.
     """
     record = read_json(path)
     if record.get("protocol") != PROTOCOL:
         was = record.get("protocol", "none")
         raise StoreError(f"{path} was written under protocol {was}, not {PROTOCOL}; not used")
-    key, identity = record.get("key"), record.get("identity")
-    if record.get("status") not in STATUSES or digest(identity) != key:
-        raise StoreError(f"{path} is incomplete or was changed; not used")
+    if record.pop(SEAL, "") != digest(record):
+        raise StoreError(f"{path} was changed after it was written; not used")
     of_cell = path.name == "cell.json"
     wanted = _ALWAYS | (_OF_CELL if of_cell else _OF_EVALUATION)
     if not wanted | (_WHEN_OK[of_cell] if record["status"] == "ok" else set()) <= record.keys():
         raise StoreError(f"{path} is incomplete; not used")
-    named = path.parent.name if path.name == "cell.json" else path.stem
-    if not named.endswith(str(key)[:8]):
+    if not (path.parent.name if of_cell else path.stem).endswith(record["key"][:8]):
         raise StoreError(f"{path} belongs to another key; not used")
     return record
 

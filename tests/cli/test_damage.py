@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from robench.store.records import read_record, write_record
 from tests.cli.grids import QUICK, Robench, table, trained
 
 
@@ -58,22 +59,43 @@ def test_outcomes_of_weights_that_are_gone_are_redone_and_said(robench: Robench)
         weights.unlink()
     # Weights of another machine differ in their last bits: other outcomes' weights, to all effect.
     for path in Path("results/local/cells").glob("*/eval/*.json"):
-        path.write_text(path.read_text().replace('"weights": "', '"weights": "0'))
+        record = read_record(path)
+        write_record(path, record | {"weights": f"0{record['weights']}"})
     more = robench("run", "-m", "natural", *QUICK, "--eps", "1/16,3/16", "--checkpoints", "best")
     assert more.code == 0
     assert set(table()["eps"]) == {"1/16", "3/16"}
     assert "is of weights that the cell no longer has; not used" in more.err  # of last
 
 
-def test_counts_that_are_not_those_of_the_outcomes_are_redone(robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK, "--checkpoints", "best")
+CHANGES: list[tuple[str, str, object]] = [
+    ("eval/*.json", "stands", {"natural": 40, "pgd-20": 40, "pgd-20-margin": 40}),
+    ("eval/*.json", "order", ["pgd-20-margin", "pgd-20", "natural"]),
+    ("eval/*.json", "verdict", "full"),
+    ("eval/*.json", "epoch", 7),
+    ("cell.json", "label", "another[x=1]"),
+    ("cell.json", "label", None),
+    ("cell.json", "deviates", "nothing at all"),
+    ("cell.json", "troubles", [{"flag": "collapsed", "epoch": 1, "detail": ""}]),
+    ("cell.json", "seconds", 0.0),
+]
+
+
+@pytest.mark.parametrize(("where", "name", "value"), CHANGES)
+def test_a_changed_record_is_reported_and_redone(
+    where: str, name: str, value: object, robench: Robench
+) -> None:
+    grid = ("run", "-m", "natural", *QUICK, "--checkpoints", "best")
+    robench(*grid)
     before = table()
-    (path,) = Path("results/local/cells").glob("*/eval/*.json")
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {"stands": dict.fromkeys(record["stands"], 40)}))
-    again = robench("run", "-m", "natural", *QUICK, "--checkpoints", "best")
-    assert "says other than the outcomes beside it" in again.err
-    assert (table()["n_stands"] == before["n_stands"]).all()
+    (path,) = Path("results/local/cells").glob(f"*/{where}")
+    changed = json.loads(path.read_text()) | {name: value}
+    assert changed != json.loads(path.read_text())
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    assert "was changed after it was written; not used" in robench("report").err
+    again = robench(*grid)
+    assert f"{path.name} was changed after it was written; not used; redone" in again.err
+    measured = ["method", "n_stands", "robust_accuracy", "verdict", "epoch", "flags"]
+    assert table()[measured].equals(before[measured])
 
 
 def test_a_damaged_curve_costs_no_number(robench: Robench) -> None:

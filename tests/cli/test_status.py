@@ -49,6 +49,15 @@ def test_damage_is_counted_and_named(robench: Robench) -> None:
     assert robench("status").code == 1
 
 
+@pytest.mark.parametrize("content", ['{"a": 1}', "{", "[]"])
+def test_a_damaged_grid_or_curve_hides_no_count(content: str, robench: Robench) -> None:
+    robench("run", "-m", "natural", *QUICK)
+    (grid,) = Path("results/local/grids").glob("*.json")
+    grid.write_text(content, encoding="utf-8")
+    assert counted(robench) == ("1 ok", "2 ok")
+    assert str(grid) in robench("status").out
+
+
 def test_folder_from_the_environment(robench: Robench, monkeypatch: pytest.MonkeyPatch) -> None:
     robench("run", "-m", "natural", *QUICK, "--results", "elsewhere")
     assert robench("status").code == 2
