@@ -14,7 +14,7 @@ from robench.training.method import Adversarial, Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class {title}(Adversarial):
+class {own}(Adversarial):
     """Adversarial gives it ``attack`` and PGD as ``perturb``; Method has neither."""
 
     weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
@@ -27,7 +27,7 @@ class {title}(Adversarial):
 
 
 presets = {{
-    "*": {title}(),  # every data set; add "cifar10": {title}(weight=...) for one
+    "*": {own}(),  # every data set; add "cifar10": {own}(weight=...) for one
 }}
 '''
 

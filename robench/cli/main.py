@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -32,6 +32,14 @@ class Commands(click.Group):
         module = importlib.import_module(f"robench.cli.{cmd_name}_command")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader that has seen enough (``| head``) is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
 
 _HELP = """Compare robust training methods under attacks that do not flatter them.
@@ -64,10 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except RobenchError as error:
         code = _say(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        code = _say("interrupted; the same command goes on with the first unfinished cell", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = _say("interrupted; the same command goes on with what is not finished", 130)
     except Exception as error:
         if os.environ.get("ROBENCH_TRACEBACK"):
             raise

@@ -16,6 +16,7 @@ def command(kind: str, name: str) -> int:
     The file runs as it is and passes robench check.
     """
     import keyword
+    import re
 
     from robench import plugins, templates
     from robench.errors import PluginError
@@ -31,7 +32,9 @@ def command(kind: str, name: str) -> int:
         raise PluginError(f"there is a {kind} called {name!r} already: {there.path()}")
     path = Path(folder) / f"{name}.py"
     title = "".join(part.capitalize() for part in name.split("_"))
-    write(path, template.format(title=title).encode())
+    taken = keyword.iskeyword(title) or title in re.findall(r"\w+", template)
+    text = template.format(title=title, own=f"{title}Method" if taken else title)
+    write(path, text.encode())
     flag = "--methods" if kind == "method" else "--methods madry --suite"
     click.echo(f"robench check {name}\nrobench run {flag} {name}\n{path}")
     return 0

@@ -15,9 +15,29 @@ CONTEXT: dict[str, Any] = {
 
 RESULTS = Path("results/local")
 
+SET = "robench.cli.set"
+"""Where a command's context keeps the settings of a grid file."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-folder = click.Path(path_type=Path, file_okay=False)
+
+class _Folder(click.Path):
+    """A folder that is there or can be made: nothing on the way to it is a file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("the name is empty", param, ctx)
+        path = Path(str(super().convert(value, param, ctx)))
+        try:
+            there = next(part for part in (path, *path.absolute().parents) if part.exists())
+        except OSError as error:
+            self.fail(f"{path}: {error.strerror}", param, ctx)
+        if not there.is_dir():
+            self.fail(f"{path}: {there} is no folder", param, ctx)
+        return path
+
+
+folder = _Folder(path_type=Path, file_okay=False)
 
 
 def width() -> int:
@@ -40,7 +60,11 @@ def listed(*names: str, **attributes: Any) -> Callable[[F], F]:
 
 
 def from_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
-    """Take a grid file's values as the defaults of a command's options; the command line wins."""
+    """Take a grid file's values as the defaults of a command's options; the command line wins.
+
+    Values become text, so that they are checked as if they had been typed. The table ``set`` is
+    merged with what is typed, setting by setting.
+    """
     if path is None:
         return None
     from robench import names
@@ -52,12 +76,18 @@ def from_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Pa
     for key, value in read_config(path).items():
         name = names.known(f"option of {path}", key.replace("-", "_"), known)
         if name == "set":
-            value = [f"{path}={_text(v)}" for path, v in flat(_table(value))]
+            ctx.meta[SET] = [f"{path}={_text(v)}" for path, v in flat(_table(value))]
         elif known[name].multiple:
-            value = [_text(v) for v in value] if isinstance(value, list) else [_text(value)]
-        values[name] = value
+            values[name] = [_text(v) for v in value] if isinstance(value, list) else [_text(value)]
+        else:
+            values[name] = _text(value)
     ctx.default_map = values
     return path
+
+
+def merged(ctx: click.Context, _: click.Parameter, typed: Sequence[str]) -> tuple[str, ...]:
+    """The settings of a grid file, then those typed: later ones win."""
+    return (*ctx.meta.get(SET, ()), *typed)
 
 
 def _table(value: object) -> Mapping[str, Any]:

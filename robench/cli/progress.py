@@ -4,11 +4,13 @@ All of it goes to standard error; a reporter is one function that takes events.
 """
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import click
 
@@ -52,7 +54,15 @@ def reporter(style: Style) -> Iterator[Tell]:
 
 
 def _json(event: Event) -> None:
-    click.echo(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}), err=True)
+    said = {"event": type(event).__name__.lower(), **asdict(event)}
+    click.echo(json.dumps(_finite(said), allow_nan=False), err=True)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no number that is not finite; null stands for it."""
+    if isinstance(value, dict):
+        return {name: _finite(inside) for name, inside in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _warnings(event: Event) -> None:

@@ -16,18 +16,29 @@ def command(results: tuple[Path, ...]) -> int:
     """
     from rich.console import Console
 
+    from robench.errors import RobenchError
     from robench.reporting.report import report
     from robench.reporting.tables import least_width, terminal
 
+    code = 0
     for place in results or (RESULTS,):
-        found = report(place)
+        try:
+            found = report(place)
+        except RobenchError as error:  # the other folders are still reported
+            click.echo(f"error: {error}", err=True)
+            code = error.exit_code
+            continue
         console = Console(highlight=False)
         console.width = max([console.width, *map(least_width, found.summaries)])
-        for summary in found.summaries:
-            console.print(terminal(summary), "")
+        with console.capture() as drawn:
+            for summary in found.summaries:
+                console.print(terminal(summary), "")
+        click.echo(drawn.get(), nl=False)
         for problem in found.problems:
             click.echo(f"warning: {problem}", err=True)
-        if isinstance(found.written, Exception):
-            raise found.written
-        click.echo(found.written)
-    return 0
+        if isinstance(found.written, RobenchError):
+            click.echo(f"error: {found.written}", err=True)
+            code = found.written.exit_code
+        else:
+            click.echo(found.written)
+    return code

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robench.cli.options import CONTEXT, RESULTS, folder, from_config, listed
+from robench.cli.options import CONTEXT, RESULTS, folder, from_config, listed, merged
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 @click.option(
     "--set",
     multiple=True,
+    callback=merged,
     metavar="NAME=VALUE",
     show_default=False,
     help="recipe.FIELD for all methods, or METHOD.FIELD: recipe.epochs=20.",
@@ -92,7 +93,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1024),
     default=1,
     metavar="N",
     help="CPU threads; more pay for large networks only, and change the last bits of a number.",
@@ -121,6 +122,7 @@ def command(**options: Any) -> int:  # fmt: skip
     from robench.cli import progress
     from robench.cli.planned import announce, listing
     from robench.device import choose
+    from robench.errors import ConfigError, StoreError
     from robench.plan import plan
     from robench.run import run
     from robench.store.asked import keep
@@ -136,7 +138,10 @@ def command(**options: Any) -> int:  # fmt: skip
         click.echo(results)
         return 0
     cells = {job.cell.name: [e.name for e in job.evaluations] for job in planned.jobs}
-    keep(results, to_config(options), cells)
+    try:
+        keep(results, to_config(options), cells)
+    except StoreError as error:  # before anything ran
+        raise ConfigError(str(error)) from error
     if not (options["json"] or options["quiet"]):
         announce(planned, device, err=True)
     wanted = progress.Style(options["json"], options["quiet"], options["verbose"])

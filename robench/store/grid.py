@@ -103,7 +103,7 @@ def seeds(text: str) -> tuple[int, ...]:
 def read_config(path: Path) -> dict[str, Any]:
     """A grid file: option names to values, and a table ``set`` of settings by dotted name."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"config {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -119,10 +119,11 @@ def to_config(options: Mapping[str, Any]) -> str:
         for name in OPTIONS
         if name != "set" and options[name]
     ]
-    changes = [text.partition("=") for text in options["set"]]
+    pairs = [text.partition("=") for text in options["set"]]
+    changes = {name.strip(): value.strip() for name, _, value in pairs}
     if changes:
         lines += ["", "[set]"]
-        lines += [f"{json.dumps(k.strip())} = {json.dumps(v.strip())}" for k, _, v in changes]
+        lines += [f"{json.dumps(name)} = {json.dumps(changes[name])}" for name in sorted(changes)]
     return "\n".join(lines) + "\n"
 
 

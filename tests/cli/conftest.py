@@ -29,6 +29,8 @@ class Crashing(Method):
             raise KeyboardInterrupt
         if mood == "leave":
             raise SystemExit(0)
+        if mood == "log":
+            run.log["margin"] = float("nan")
         loss = F.cross_entropy(model(batch.x), batch.y)
         return loss * float("nan") if mood == "diverge" else loss
 

@@ -45,6 +45,13 @@ CASES = [
     ("-m madry --config nan.toml", "recipe: lr cannot be nan; it is a number > 0"),
     ("-m madry --config table.toml", "'set' in a config file is a table"),
     ("-m madry --config nested.toml", "seeds"),
+    ("-m madry --results torn.toml/x", "torn.toml is no folder"),
+    ("-m madry --results=", "the name is empty"),
+    ("-m madry --results " + 300 * "x", "File name too long"),
+    ("-m madry --data-root torn.toml", "is a file"),
+    ("-m madry --threads 3000000000", "is not in the range 1<=x<=1024"),
+    ("-m madry --config odd.toml", "'(1,2)' is not a valid integer range"),
+    ("-m madry --config half.toml", "'1.5' is not a valid integer range"),
     ("-m madry --train-limit 0", "'--train-limit': 0 is not in the range x>=1"),
     ("-m madry --test-limit -3", "'--test-limit': -3 is not in the range x>=1"),
     ("-m madry --checkpoints bst", "no checkpoint is called 'bst'; did you mean 'best'?"),
@@ -95,6 +102,8 @@ def prepared(tmp_path: Path) -> None:
     """A folder with a few things that are wrong."""
     (tmp_path / "wrong.toml").write_text('method = ["madry"]\n', encoding="utf-8")
     (tmp_path / "self.toml").write_text('config = "wrong.toml"\n', encoding="utf-8")
+    (tmp_path / "odd.toml").write_text("train-limit = [1, 2]\n", encoding="utf-8")
+    (tmp_path / "half.toml").write_text("threads = 1.5\n", encoding="utf-8")
     (tmp_path / "torn.toml").write_text("methods = [", encoding="utf-8")
     (tmp_path / "nan.toml").write_text("[set.recipe]\nlr = nan\n", encoding="utf-8")
     (tmp_path / "table.toml").write_text("set = 3\n", encoding="utf-8")

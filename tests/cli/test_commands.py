@@ -1,5 +1,6 @@
 """list, show, check, new, status, doctor, report, help: what a newcomer meets."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 
 import robench as package
 from robench import plugins
+from tests.cli.grids import QUICK
 from tests.conftest import Outcome
 
 Robench = Callable[..., Outcome]
@@ -106,6 +108,13 @@ def test_a_new_plugin_passes_its_check(
     assert robench("new", kind, "my_own").code == 2
 
 
+@pytest.mark.parametrize("name", ["none", "true", "f", "run", "tensor", "adversarial"])
+def test_a_new_method_of_any_name_loads(name: str, robench: Robench) -> None:
+    assert robench("new", "method", name).code == 0
+    assert robench("show", "method", name).code == 0
+    assert robench("run", "-m", f"{name}[weight=0.3]", "--plan").code == 0
+
+
 WRONG = '''"""no citation"""
 
 from dataclasses import dataclass
@@ -182,6 +191,21 @@ def test_check_of_a_suite_that_leaves_the_ball(robench: Robench, tmp_path: Path)
     checked = robench("check", "far")
     assert checked.code == 1
     assert "attack 'far-out' left the threat model" in checked.out
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_seen_enough_is_no_failure(robench: Robench, tmp_path: Path) -> None:
+    robench("run", "-m", "natural", *QUICK)
+    code = "from robench.cli.main import main; main()"
+    for arguments in (["list"], ["report"], ["show", "method", "trades"], ["status"]):
+        command = [sys.executable, "-c", code, *arguments]
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
 
 
 def test_doctor(robench: Robench, tmp_path: Path) -> None:

@@ -82,6 +82,12 @@ def test_config_file_environment_and_command_line(
     wins = robench("run", "--config", "grid.toml", "--seeds", "5", "-m", "madry", "--plan")
     assert "1 trainings, 4 evaluations" in wins.out
     assert "madry[attack.steps=3] seed 5" in wins.out
+    more = robench("run", "--config", "grid.toml", "--set", "recipe.epochs=5", "--plan").out
+    assert "epochs 5" in more
+    assert "lr 0.01" in more
+    assert "madry[attack.steps=3] seed 1" in more
+    (tmp_path / "plan.toml").write_text("\ufeffmethods='madry'\nplan=true\n", encoding="utf-8")
+    assert robench("run", "--config", "plan.toml").out.endswith("results/local\n")
     monkeypatch.setenv("ROBENCH_SEEDS", "7")
     assert "madry seed 7" in robench("run", "-m", "madry", "--plan").out
 
@@ -116,6 +122,16 @@ def test_a_repeated_option_is_a_list(
     planned = [robench("run", "-m", "natural", *typed, "--plan") for typed in (many, one)]
     assert planned[0] == planned[1]
     assert planned[0].code == 0
+
+
+def test_a_setting_typed_twice_is_kept_once(robench: Robench) -> None:
+    twice = ("--set", "recipe.lr=0.1", "--set", "recipe.lr=0.01", "--set", "madry.attack.steps=1")
+    first = robench("run", "-m", "madry", *QUICK, *twice)
+    (grid,) = Path("results/local/grids").glob("*.toml")
+    assert '"recipe.lr" = "0.01"' in grid.read_text(encoding="utf-8")
+    again = robench("run", "--config", str(grid))
+    assert (first.code, again.code) == (0, 0), again.err
+    assert not trained(again)
 
 
 def test_several_radii_and_suites_are_one_grid(robench: Robench) -> None:

@@ -143,7 +143,7 @@ def test_a_crashed_attack_is_a_failed_row_without_a_number(
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(robench: Robench) -> None:
     done = robench("run", "-m", "natural", *QUICK, "--results", "/proc/nowhere", "-q")
-    assert done.code == 1
+    assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert "cannot write /proc/nowhere" in done.err
 
@@ -168,6 +168,20 @@ def test_progress_as_json(robench: Robench) -> None:
     assert events[2]["validation_robust"] >= 0
     assert events[-1]["event"] == "finished"
     assert events[-1]["status"] == "ok"
+
+
+def test_json_has_no_number_that_json_has_not(
+    robench: Robench, mood: Callable[[str], None]
+) -> None:
+    mood("log")
+    done = robench("run", "-m", "crashing", *QUICK, "--json")
+    assert done.code == 0
+
+    def refuse(text: str) -> None:
+        raise AssertionError(text)
+
+    events = [json.loads(line, parse_constant=refuse) for line in done.err.splitlines()]
+    assert [event["log"] for event in events if event["event"] == "epoch"] == [{"margin": None}]
 
 
 def test_verbose_says_where_a_failure_comes_from(

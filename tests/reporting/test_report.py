@@ -90,6 +90,14 @@ def test_several_folders_at_once(robench: Robench) -> None:
 
 
 @pytest.mark.usefixtures("done")
+def test_a_folder_without_results_stops_no_other(robench: Robench) -> None:
+    both = robench("report", "nowhere", "results/local")
+    assert both.code == 2
+    assert both.err.startswith("error: nowhere holds no results")
+    assert both.out.endswith("results/local/report/report.md\n")
+
+
+@pytest.mark.usefixtures("done")
 def test_a_new_suite_moves_no_file(robench: Robench) -> None:
     folder = Path("results/local/report")
     before = {path: path.read_bytes() for path in folder.glob("*/*Linf*.*")}
