@@ -1,6 +1,7 @@
 """Figures, each with the numbers behind it: PDF for papers, PNG for screens, CSV for both."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -73,12 +74,9 @@ def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
                                   [100 * points[e].high for e in radii],
                                   color=colour, alpha=0.15, lw=0)  # fmt: skip
             rows += [_row(line, eps) for eps in radii]
-        trained = float(Fraction(str(summary.shared["train_eps"])))
-        axes.axvline(trained, color="0.4", ls=":", lw=1)
-        axes.annotate("trained here", (trained, 1), xycoords=("data", "axes fraction"),
-                      xytext=(-3, -3), textcoords="offset points", rotation=90, ha="right",
-                      va="top", color="0.4", fontsize=8)  # fmt: skip
-        radii = ["0", *(eps for eps in summary.radii if eps != "0")]
+        if summary.shared["train_norm"] == summary.shared["norm"]:
+            _mark(axes, float(Fraction(str(summary.shared["train_eps"]))))
+        radii = _apart(["0", *(eps for eps in summary.radii if eps != "0")])
         axes.set_xticks([float(Fraction(eps)) for eps in radii], radii)
         axes.set_xlabel(f"eps ({summary.shared['norm']})")
         axes.set_ylabel("robust accuracy (%)")
@@ -86,17 +84,31 @@ def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
         return _save(figure, axes, pd.DataFrame(rows), folder / f"curve-{name}")
 
 
+def _mark(axes: Axes, eps: float) -> None:
+    """A line at the radius of training."""
+    axes.axvline(eps, color="0.4", ls=":", lw=1)
+    axes.annotate("trained here", (eps, 1), xycoords=("data", "axes fraction"), xytext=(-3, -3),
+                  textcoords="offset points", rotation=90, ha="right", va="top", color="0.4",
+                  fontsize=8)  # fmt: skip
+
+
+def _apart(radii: list[str]) -> list[str]:
+    """Those whose labels have room between each other."""
+    kept: list[str] = []
+    for eps in radii:
+        if not kept or Fraction(eps) - Fraction(kept[-1]) >= Fraction(radii[-1]) / 14:
+            kept.append(eps)
+    return kept
+
+
 def _canvas(summary: Summary) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
     suite, shared = words.VERDICTS[str(summary.shared["verdict"])], summary.shared
     what = f"{shared['dataset']}, {shared['model']}, {summary.checkpoint} checkpoint"
-    sure = (
-        f"{summary.seeds} seeds, smallest to largest"
-        if summary.seeds > 1
-        else "95 % Wilson intervals"
-    )
-    axes.set_title(f"{what}, n={shared['n']}, {sure}\nsuite {shared['suite']}: {suite}", fontsize=8)
+    title = f"{what}, n={shared['n']}, {words.bars(summary)}"
+    lines = [*textwrap.wrap(title, 84), f"suite {shared['suite']}: {suite}"]
+    figure.suptitle("\n".join(lines), fontsize=8)
     return figure, axes
 
 
@@ -121,9 +133,21 @@ def _row(line: Line, eps: str) -> dict[str, object]:
     }
 
 
+def _legend(figure: Figure, axes: Axes) -> None:
+    """At the right; below, in as many columns as fit, when the labels are long."""
+    handles, labels = axes.get_legend_handles_labels()
+    longest = max(map(len, labels), default=0)
+    if longest <= 14:
+        figure.legend(handles, labels, loc="outside right center")
+        return
+    columns = max(1, 80 // (longest + 6))
+    figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(labels) // columns))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
 def _save(figure: Figure, axes: Axes, rows: pd.DataFrame, stem: Path) -> Path:
     """Three files of one name, each whole; returns the PNG's path."""
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+    _legend(figure, axes)
     pdf, png = io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     figure.savefig(png, format="png", dpi=200)

@@ -150,6 +150,15 @@ def _chosen(summary: Summary) -> str:
     return f"Best checkpoint by accuracy on held-out validation images{beside}"
 
 
+def bars(summary: Summary) -> str:
+    """What the bars and bands of a figure are."""
+    counts = {len(line.seeds) for line in summary.lines}
+    if counts == {1}:
+        return "95 % Wilson intervals"
+    single = "; of one seed its 95 % Wilson interval" * (1 in counts)
+    return f"{summary.seeds} seeds, smallest to largest{single}"
+
+
 def _intervals(summary: Summary) -> str:
     """What stands behind a mean."""
     counts = {len(line.seeds) for line in summary.lines}

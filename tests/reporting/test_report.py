@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from robench.errors import StoreError
+from robench.reporting import figures
 from tests.conftest import Outcome
 
 Robench = Callable[..., Outcome]
@@ -147,3 +148,20 @@ def test_no_number_is_broken(
     (madry,) = (line for line in lines if line.startswith("madry "))
     assert re.fullmatch(r"madry( +[\d.]+( \([\d.]+-[\d.]+\))?)+ *", madry)
     assert len(re.findall(r" +[\d.]+( \(.+?\))?", madry)) == 7
+
+
+def test_a_radius_of_another_norm_is_no_place_on_the_axis(
+    robench: Robench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked: list[float] = []
+    monkeypatch.setattr(figures, "_mark", lambda axes, eps: marked.append(eps))
+    grid = ("run", "-m", "natural", "--train-limit", "96", "--test-limit", "20", "--checkpoints",
+            "best", "--set", "recipe.epochs=1", "--eps", "1/32,1/16")  # fmt: skip
+    for norm in ("L2", "Linf"):
+        assert robench(*grid, "--train-norm", norm, "--train-eps", "1/32").code == 0
+    assert robench("report").code == 0
+    assert marked == [1 / 32]
+
+
+def test_crowded_radii_are_not_printed_over_each_other() -> None:
+    assert figures._apart(["0", "1/255", "2/255", "8/255", "3/16"]) == ["0", "8/255", "3/16"]
