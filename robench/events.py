@@ -69,6 +69,8 @@ class Finished:
     status: str
     summary: str
     seconds: float
+    dropped: int = 0
+    """Evaluations that there is nothing to attack for."""
     traceback: str = ""
     """Where a failure comes from."""
 

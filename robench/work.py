@@ -60,7 +60,8 @@ def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
         record |= _failure(error)
     record |= {"seconds": time.perf_counter() - clock, **curve.costs()}
     write_record(folder.record, record)
-    tell(_finished(cell, label, record))
+    dropped = 0 if record["status"] == "ok" else len(job.evaluations)
+    tell(_finished(cell, label, record, dropped))
 
 
 def evaluate_cell(
@@ -176,7 +177,7 @@ def _failure(error: BaseException) -> Plain:
     }
 
 
-def _finished(cell: Cell, label: str, record: Plain) -> Finished:
+def _finished(cell: Cell, label: str, record: Plain, dropped: int = 0) -> Finished:
     """What a record comes to, in words."""
     said, trace = record["reason"], record.get("traceback", "")
     if "checkpoints" in record:
@@ -187,7 +188,7 @@ def _finished(cell: Cell, label: str, record: Plain) -> Finished:
     elif "stands" in record:
         stands = [count / record["n"] for count in record["stands"].values()]
         said = f"natural {stands[0]:.1%}, worst {stands[-1]:.1%}"
-    return Finished(cell.name, label, record["status"], said, record["seconds"], trace)
+    return Finished(cell.name, label, record["status"], said, record["seconds"], dropped, trace)
 
 
 def _maker(cell: Cell, data: Data) -> Callable[[], Classifier]:

@@ -114,13 +114,16 @@ def _bars() -> Iterator[Tell]:
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
+    counts, left, label, detail = (Column(no_wrap=True, min_width=n) for n in (7, 5, 4, 0))
+    label.ratio = detail.ratio = 1  # on a narrow terminal words give way, counts and times do not
     columns = (
-        TextColumn("{task.description}", markup=False),  # brackets are settings
-        BarColumn(bar_width=12),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"),
-        TimeRemainingColumn(compact=True),
+        MofNCompleteColumn(table_column=counts),
+        BarColumn(bar_width=8),
+        TimeRemainingColumn(compact=True, table_column=left),
+        TextColumn("{task.description}", markup=False, table_column=label),  # [settings]
+        TextColumn("{task.fields[detail]}", table_column=detail),
     )
     console = Console(stderr=True, highlight=False)
     with Progress(*columns, console=console, transient=True) as progress:
@@ -147,7 +150,7 @@ def _bars() -> Iterator[Tell]:
                 case Finished() | Warned():
                     console.print(_milestone(event), markup=False, soft_wrap=True)
                     if isinstance(event, Finished):
-                        progress.advance(grid)
+                        progress.advance(grid, 1 + event.dropped)
                         progress.update(now, visible=False)
 
         yield tell

@@ -184,6 +184,17 @@ def test_json_has_no_number_that_json_has_not(
     assert [event["log"] for event in events if event["event"] == "epoch"] == [{"margin": None}]
 
 
+def test_progress_says_what_falls_away_with_a_training(
+    robench: Robench, mood: Callable[[str], None]
+) -> None:
+    mood("crash")
+    done = robench("run", "-m", "crashing,natural", *QUICK, "--json")
+    events = [json.loads(line) for line in done.err.splitlines()]
+    finished = [event for event in events if event["event"] == "finished"]
+    asked = events[0]["trainings"] + events[0]["evaluations"]
+    assert sum(1 + event["dropped"] for event in finished) == asked
+
+
 def test_verbose_says_where_a_failure_comes_from(
     robench: Robench, mood: Callable[[str], None]
 ) -> None:
