@@ -10,6 +10,7 @@ from robench.data.catalogue import Facts
 from robench.errors import ConfigError
 from robench.models import catalogue as model_catalogue
 from robench.radius import Norm
+from robench.settings import Plain
 from robench.store.grid import Choice, Request
 from robench.training.method import Adversarial, Method, method, presets
 from robench.training.recipe import RECIPES, Recipe
@@ -26,6 +27,8 @@ class Chosen:
     model: str
     recipe: Recipe
     method: Method
+    settings: Plain
+    """The method's, as files and keys hold them."""
     deviates: str
     """Where its recipe departs from the shared one, in words."""
     label: str
@@ -88,6 +91,7 @@ def _training(
         model,
         recipe,
         chosen,
+        settings.plain(chosen),
         _deviations(chosen, recipe, shared),
         f"{name}[{brackets}]" if brackets else name,
     )

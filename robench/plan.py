@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import torch
 
-from robench import plugins, settings
+from robench import plugins
 from robench.adversary.pgd import PGD
 from robench.adversary.suite import Suite, suite
 from robench.chosen import Chosen, choose, shared_recipe
@@ -76,11 +76,12 @@ def plan(request: Request, device: torch.device) -> Plan:
 
 def _judge(name: str, found: Suite) -> Plain:
     """What the outcomes of a suite depend on."""
-    return {
-        "plugin": plugins.get("attacks", name).digest(found),
-        "attacks": found.plain(),
-        "packages": found.packages(),
-    }
+    with plugins.blamed("attacks", name):
+        return {
+            "plugin": plugins.get("attacks", name).digest(found),
+            "attacks": found.plain(),
+            "packages": found.packages(),
+        }
 
 
 def _cells(training: Chosen, request: Request, data: Data) -> Iterator[Cell]:
@@ -91,7 +92,7 @@ def _cells(training: Chosen, request: Request, data: Data) -> Iterator[Cell]:
             yield Cell(
                 method=training.choice.method,
                 plugin=plugin,
-                settings=settings.plain(training.method),
+                settings=training.settings,
                 recipe=training.recipe,
                 dataset=training.dataset,
                 data=data.digest,

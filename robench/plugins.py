@@ -50,7 +50,7 @@ class Source:
             return str(error)
         except (OSError, SyntaxError, ValueError) as error:
             return f"{self._who} does not parse: {error}"
-        missing = [name for name in imports.packages(tree) if not _is_there(name)]
+        missing = [name for name in imports.packages(tree) if not is_there(name)]
         return f"{self._who} imports {missing[0]!r}, which is not installed" if missing else ""
 
     def summary(self) -> str:
@@ -78,7 +78,7 @@ class Source:
         if isinstance(self.origin, Path):
             return self.origin
         spec = (
-            importlib.util.find_spec(self.origin.module) if _is_there(self.origin.module) else None
+            importlib.util.find_spec(self.origin.module) if is_there(self.origin.module) else None
         )
         if spec is None or spec.origin is None:
             raise PluginError(f"{self._who}: there is no module {self.origin.module!r}")
@@ -179,7 +179,7 @@ def _is_ours(module: str) -> bool:
     return loading.is_loaded_here(module) or module.partition(".")[0] in tops
 
 
-def _is_there(module: str) -> bool:
+def is_there(module: str) -> bool:
     """Whether a module can be imported; its parents are, to find out."""
     try:
         return importlib.util.find_spec(module) is not None

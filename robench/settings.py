@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -89,7 +90,7 @@ def validated(owner: str, settings: T) -> T:
 
 def plain(settings: object) -> Plain:
     """Every setting as text, numbers, lists and dictionaries: what files and keys hold."""
-    return {f.name: _plain(getattr(settings, f.name)) for f in fields(_dataclass(settings))}
+    return {f.name: plain_value(getattr(settings, f.name)) for f in fields(_dataclass(settings))}
 
 
 def differences(new: object, old: object) -> dict[str, tuple[object, object]]:
@@ -208,16 +209,29 @@ def _bounds(meta: msgspec.Meta) -> str:
     return " and ".join(f"{sign} {bound:g}" for sign, bound in signs.items() if bound is not None)
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> Any:
+    """The same for one value; functions by name, with all that is bound to them.
+
+    Raises:
+        TypeError: it is something else, of which no key could be made.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         return {"is": type(value).__name__, **plain(value)}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain_value(item) for name, item in value.items()}
+    if isinstance(value, partial):
+        return {
+            "is": plain_value(value.func),
+            "given": [plain_value([*value.args]), plain_value(value.keywords)],
+        }
     if inspect.isroutine(value):
-        return value.__qualname__
+        bound = inspect.getclosurevars(value).nonlocals if inspect.isfunction(value) else {}
+        return {"is": value.__qualname__, **plain_value(bound)} if bound else value.__qualname__
     if value is None or isinstance(value, str | int | float):
         return value
-    raise ConfigError(f"a setting cannot be {value!r}; use numbers, text, lists and dataclasses")
+    raise TypeError(f"a setting cannot be {value!r}; use numbers, text, lists and dataclasses")
 
 
 def _hints(cls: type) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Attack suites: attacks in order, and the worst case over all of them."""
 
-import importlib.util
 import inspect
 import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
+from functools import partial
 from typing import Literal, Protocol, get_args
 
 import torch
@@ -48,7 +48,7 @@ class Suite:
         """Refuse what no table could show, and a claim that the attacks do not bear out."""
         if self.verdict not in get_args(Verdict):
             raise PluginError(f"verdict {self.verdict!r} is none of {', '.join(get_args(Verdict))}")
-        parts = {a.component for a in self.attacks.values() if isinstance(a, AutoAttack)}
+        parts = {a.component for a in self.attacks.values() if type(a) is AutoAttack}
         if self.verdict == "full" and parts != set(BUDGETS):
             raise PluginError("only AutoAttack's four attacks may call themselves full")
         if not self.norms or not set(self.norms) <= set(NORMS):
@@ -68,7 +68,7 @@ class Suite:
         if norm not in self.norms:
             raise ConfigError(f"suite {name!r} is defined for {', '.join(self.norms)}, not {norm}")
         for group in self.needs:
-            if not any(importlib.util.find_spec(package) for package in group):
+            if not any(plugins.is_there(package) for package in group):
                 ours = set(group) & set(EXTRA)
                 what = "'robench[attacks]'" if ours else group[-1]
                 raise ConfigError(
@@ -82,7 +82,7 @@ class Suite:
     def packages(self) -> str:
         """Names and versions of the packages that its attacks come from; empty: robench itself."""
         names = [name for group in self.needs for name in group]
-        here = [name for name in names if importlib.util.find_spec(name)]
+        here = [name for name in names if plugins.is_there(name)]
         return ", ".join(f"{name} {version(name) or 'of unknown version'}" for name in here)
 
     def run(
@@ -110,9 +110,10 @@ class Suite:
 
 
 def _plain(attack: Attack) -> Plain:
-    kind = attack if inspect.isroutine(attack) else type(attack)
-    values: Plain = settings.plain(attack) if is_dataclass(attack) else {}
-    return {"is": getattr(kind, "__qualname__", repr(kind)), **values}
+    if is_dataclass(attack) or inspect.isroutine(attack) or isinstance(attack, partial):
+        found = settings.plain_value(attack)
+        return found if isinstance(found, dict) else {"is": found}
+    return {"is": type(attack).__qualname__, **settings.plain_value(vars(attack))}
 
 
 def suite(name: str) -> Suite:

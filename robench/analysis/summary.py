@@ -84,7 +84,7 @@ def summaries(results: pd.DataFrame) -> list[Summary]:
     """Every table that a results.csv holds."""
     if results.empty:
         return []
-    rows = results.assign(label=_labels(results))
+    rows = results.assign(label=_labels(results), suite=_suites(results))
     fine = rows[rows["status"] == "ok"]
     _check_unique(fine)
     found, orphans = [], rows[rows["status"] != "ok"]
@@ -93,7 +93,7 @@ def summaries(results: pd.DataFrame) -> list[Summary]:
         failed = belonging(rows, shared, _TRAINING, _EVALUATION)
         found.append(_summary(shared, group, failed))
         orphans = orphans.drop(index=failed.index, errors="ignore")
-    groups = orphans.groupby(list(_TRAINING), dropna=False, sort=True)
+    groups = orphans.groupby([*_TRAINING, *_EVALUATION], dropna=False, sort=True)
     return found + [_only_failures(group) for _, group in groups]
 
 
@@ -114,12 +114,12 @@ def _shared(values: Iterable[Any]) -> dict[str, object]:
 
 
 def _summary(shared: dict[str, object], group: pd.DataFrame, failed: pd.DataFrame) -> Summary:
-    """What was asked for is what is shown: a failure makes no easier radius or checkpoint of it."""
+    """What was asked for is what is shown: a failure makes no easier radius of it."""
     asked = pd.concat([group, failed[failed["suite"].notna()]])
     radii = tuple(sorted(asked["eps"].unique(), key=Fraction))
     trained = shared["train_eps"] if shared["train_norm"] == shared["norm"] else None
     headline = str(trained) if trained in radii else radii[-1]
-    checkpoint = "best" if (asked["checkpoint"] == "best").any() else "last"
+    checkpoint = "best" if (group["checkpoint"] == "best").any() else "last"
     attacks = tuple(a for a in group["attack"].unique() if a != WORST)
     lines, missing = [], []
     for label, part in group.groupby("label"):
@@ -184,6 +184,12 @@ def _natural(rows: pd.DataFrame) -> Estimate:
 def _over_seeds(shares: pd.Series) -> Estimate:
     spread = float(shares.std(ddof=1))
     return Estimate(shares.mean(), spread, shares.min(), shares.max(), len(shares))
+
+
+def _suites(results: pd.DataFrame) -> pd.Series:
+    """The suite's name, with a digest where several things go by it."""
+    several = results.groupby("suite")["suite_key"].transform("nunique") > 1
+    return results["suite"] + (" @" + results["suite_key"]).where(several, "")
 
 
 def _labels(results: pd.DataFrame) -> pd.Series:

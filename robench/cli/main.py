@@ -7,7 +7,8 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -33,13 +34,25 @@ class Commands(click.Group):
         command: click.Command = module.command
         return command
 
+    def make_context(self, *given: Any, **extra: Any) -> click.Context:
+        """Read the arguments, which prints the help if it is asked for."""
+        with _until_read():
+            return super().make_context(*given, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a reader that has seen enough (``| head``) is no failure."""
-        try:
+        """Run the command."""
+        with _until_read():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+
+
+@contextmanager
+def _until_read() -> Iterator[None]:
+    """A reader that has seen enough (``| head``) is no failure."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(0) from None
 
 
 _HELP = """Compare robust training methods under attacks that do not flatter them.

@@ -16,8 +16,15 @@ def command(kind: str, name: str) -> int:
 
     Every number is read from the object that will run.
     """
+    from contextlib import nullcontext
+
+    from robench import plugins
+
     pages = {"method": _method, "suite": _suite, "dataset": _dataset, "model": _model}
-    for line in pages[kind](name):
+    folder: plugins.Kind = "methods" if kind == "method" else "attacks"
+    with plugins.blamed(folder, name) if kind in ("method", "suite") else nullcontext():
+        lines = list(pages[kind](name))
+    for line in lines:
         click.echo(line if isinstance(line, Path) else click.wrap_text(line, width()))
     return 0
 

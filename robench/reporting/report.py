@@ -87,4 +87,4 @@ def _name(summary: Summary) -> str:
     """A table's file name, which stays as it is when others come to stand beside it."""
     shared = {name: str(value) for name, value in summary.shared.items()}
     said = "-".join(shared[name] for name in ("dataset", "model", "suite", "norm"))
-    return f"{said}-{digest(shared)[:8]}"
+    return f"{said.replace(' @', '-')}-{digest(shared)[:8]}"

@@ -47,6 +47,8 @@ def title(summary: Summary) -> str:
     if summary.lines:
         radii = ", ".join(summary.radii)
         parts.append(f"attacked at {shared['norm']} {radii} by {shared['suite']}")
+    elif shared["suite"]:
+        parts.append(f"attacked in {shared['norm']} by {shared['suite']}")
     return ", ".join(parts)
 
 

@@ -1,6 +1,9 @@
 """Suites: the cascade, the worst case, and attacks that break the rules."""
 
 import copy
+import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ import sklearn
 import torch
 from torch import Tensor, nn
 
-from robench.adversary.packages import AutoAttack
+from robench.adversary.packages import BUDGETS, AutoAttack
 from robench.adversary.pgd import PGD, PGDAttack
 from robench.adversary.suite import Attack, Suite, checked, right, suite
 from robench.check import tiny
@@ -75,10 +78,59 @@ def test_a_suite_that_claims_what_it_is_not(
         Suite(attacks, **changes)
 
 
+def steps_of(count: int) -> Attack:
+    def attack(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        return x + 0 * count
+
+    return attack
+
+
+class Stepping:
+    """An attack that is no dataclass."""
+
+    def __init__(self, steps: object) -> None:
+        self.steps = steps
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        return x
+
+
+def held(count: int, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    return x + 0 * count
+
+
+@pytest.mark.parametrize(
+    "make",
+    [steps_of, Stepping, lambda n: partial(held, n), lambda n: partial(held, count=n),
+     lambda n: PGDAttack(pgd=PGD(steps=n)), lambda n: Stepping({"inner": [steps_of(n)]})],
+)  # fmt: skip
+def test_whatever_an_attack_is_made_with_is_said(make: Callable[[int], Attack]) -> None:
+    first, again, other = (Suite({"a": make(n)}).plain() for n in (3, 3, 4))
+    assert first == again != other
+    assert json.dumps(first)
+
+
+def test_what_no_key_could_be_made_of_is_refused() -> None:
+    with pytest.raises(TypeError, match="a setting cannot be <object object"):
+        Suite({"a": Stepping(object())}).plain()
+
+
+class Weak(AutoAttack):
+    """A subclass is another attack."""
+
+
+def test_a_subclass_of_autoattack_is_not_autoattack() -> None:
+    with pytest.raises(PluginError, match="only AutoAttack's four attacks"):
+        Suite({name: Weak(name) for name in BUDGETS}, verdict="full")
+
+
 def test_packages_by_the_name_they_are_imported_by() -> None:
-    found = Suite({"pgd": PGD_1}, needs=(("sklearn",), ("json",), ("nothing_like_this",)))
+    needs = (("sklearn",), ("json",), ("nothing_like_this.inside",))
+    found = Suite({"pgd": PGD_1}, needs=needs)
     assert found.packages() == f"sklearn {sklearn.__version__}, json of unknown version"
-    with pytest.raises(ConfigError, match="nothing_like_this; pip install nothing_like_this"):
+    with pytest.raises(
+        ConfigError, match=r"nothing_like_this\.inside; pip install nothing_like_this"
+    ):
         found.check("mine", "Linf")
 
 

@@ -165,7 +165,25 @@ def test_a_failed_headline_makes_no_easier_one() -> None:
     said = "madry seeds 0, 1 failed at best 3/16, last 3/16: no gradient"
     assert words.footnotes(found) == [said]
     worst = only(table(evaluation(95, 70, 60, checkpoint="last"), [failed[0]]))
-    assert (worst.checkpoint, worst.lines) == ("best", ())
+    assert (worst.checkpoint, worst.headline) == ("last", "3/16")
+    assert words.caption(worst)[-1] == "Last checkpoint: the weights at the end of training."
+    assert words.footnotes(worst) == ["madry seed 0 failed at best 3/16: no gradient"]
+
+
+def test_failures_of_two_suites_are_two_tables() -> None:
+    gone = {"status": "failed", "reason": "no gradient", "n": None, "verdict": None}
+    rows: list[Row] = [{**BASE, **gone, "suite": name, "suite_key": name} for name in ("a", "b")]
+    titles = [words.title(found) for found in summaries(table(rows))]
+    assert [title.rpartition(", ")[2] for title in titles] == [
+        "attacked in Linf by a", "attacked in Linf by b",
+    ]  # fmt: skip
+
+
+def test_two_versions_of_a_suite_are_told_apart() -> None:
+    found = summaries(table(evaluation(95, 70, 60), evaluation(95, 70, 40, suite_key="eeee")))
+    assert [words.title(summary).rpartition(" by ")[2] for summary in found] == [
+        "quick @dddd", "quick @eeee",
+    ]  # fmt: skip
 
 
 def test_a_failed_evaluation_stands_in_its_own_table_only() -> None:

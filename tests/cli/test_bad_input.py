@@ -64,6 +64,7 @@ CASES = [
     ("-m strict[broken=raises]", "strict.py) fails: ZeroDivisionError: division by zero"),
     ("-m strict[broken=none]", "strict.py) fails: TypeError: 'NoneType' object is not iterable"),
     ("-m strict[broken=leaves]", "strict.py) fails: SystemExit: 7"),
+    ("-m strange", "strange.py) fails: TypeError: a setting cannot be <object object"),
     ("-m undefined", "undefined.py) fails: NameError: name 'Missing' is not defined"),
     ("-m strict[share=0.9]", "strict: a share over a half helps nobody"),
 ]
@@ -113,6 +114,9 @@ def prepared(tmp_path: Path) -> None:
     (methods / "broken.py").write_text("import nothing_like_this\n", encoding="utf-8")
     (methods / "strict.py").write_text(STRICT, encoding="utf-8")
     undefined = STRICT.replace("share: float", 'share: "Missing"').replace("Strict:", "Undefined:")
+    strange = STRICT.replace("share: float = 0.5", "share: object = object()")
+    strange = strange.replace("        if self.share > 0.5:\n", "        if not self.share:\n")
+    (methods / "strange.py").write_text(strange, encoding="utf-8")
     (methods / "undefined.py").write_text(undefined, encoding="utf-8")
     (methods / "my-own.py").write_text('"""Mine: a name with a dash."""\n', encoding="utf-8")
 
@@ -129,6 +133,13 @@ def test_one_line_that_names_it(
     assert len(lines) == 1
     assert message.replace("BROKEN", f"{tmp_path}/methods/broken.py") in lines[0]
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.usefixtures("prepared")
+def test_showing_a_plugin_that_fails_names_it(robench: Robench) -> None:
+    done = robench("show", "method", "undefined")
+    assert done.code == 2
+    assert "undefined.py) fails: NameError" in done.err
 
 
 def test_two_plugins_of_one_name(robench: Robench, tmp_path: Path) -> None:

@@ -197,7 +197,14 @@ def test_check_of_a_suite_that_leaves_the_ball(robench: Robench, tmp_path: Path)
 def test_a_reader_that_has_seen_enough_is_no_failure(robench: Robench, tmp_path: Path) -> None:
     robench("run", "-m", "natural", *QUICK)
     code = "from robench.cli.main import main; main()"
-    for arguments in (["list"], ["report"], ["show", "method", "trades"], ["status"]):
+    for arguments in (
+        ["--help"],
+        ["--version"],
+        ["list"],
+        ["report"],
+        ["show", "method", "trades"],
+        ["status"],
+    ):
         command = [sys.executable, "-c", code, *arguments]
         reader, writer = os.pipe()
         os.close(reader)
