@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from robench.analysis import table
 from robench.errors import StoreError
-from robench.evaluation.stored import is_of, read_evaluation, share
+from robench.evaluation.stored import is_of, read_any, share
 from robench.events import Finished, Started, Tell, Warned
 from robench.plan import Job, Plan
 from robench.settings import Plain
@@ -133,7 +133,7 @@ def _trusted(path: Path, tell: Tell | None = None) -> Plain | None:
     if not path.exists():
         return None
     try:
-        return read_record(path) if path.name == "cell.json" else read_evaluation(path)
+        return read_any(path)
     except StoreError as error:
         if tell is not None:
             tell(Warned(f"{error}; redone"))

@@ -181,6 +181,8 @@ def _tuple(hint: Any) -> Any:
 def _accepts(hint: Any, kind: type) -> bool:
     if get_origin(hint) is Annotated:
         return _accepts(get_args(hint)[0], kind)
+    if get_origin(hint) is tuple:  # what its items may be, it may not
+        return False
     if hint is kind:
         return True
     return any(_accepts(part, kind) for part in get_args(hint) if not isinstance(part, str))

@@ -35,6 +35,7 @@ class Outer:
     marks: tuple[Annotated[float, Meta(gt=0, lt=1)], ...] = (0.5,)
     drops: tuple[float, ...] | None = (0.5, 0.7)
     level: Literal[1, 2, 3] = 1
+    gaps: tuple[float | None, ...] = ()
 
 
 def changed(**changes: object) -> Outer:
@@ -51,6 +52,8 @@ def test_text_becomes_what_the_field_is() -> None:
     assert changed(drops="none").drops is None
     assert changed(drops="(0.2,0.3)").drops == (0.2, 0.3)
     assert changed(level="3").level == 3
+    assert changed(gaps="none").gaps == (None,)
+    assert changed(gaps="none,0.5").gaps == (None, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -48,11 +48,10 @@ def command(results: Path) -> int:
 def _record(path: Path, troubles: list[str]) -> str:
     """A record's status; what is wrong with it is added to the troubles."""
     from robench.errors import StoreError
-    from robench.evaluation.stored import read_evaluation
-    from robench.store.records import read_record
+    from robench.evaluation.stored import read_any
 
     try:
-        record = read_record(path) if path.name == "cell.json" else read_evaluation(path)
+        record = read_any(path)
     except StoreError as error:
         troubles.append(str(error))
         return "damaged"

@@ -24,6 +24,11 @@ def read_evaluation(path: Path) -> Plain:
     return record
 
 
+def read_any(path: Path) -> Plain:
+    """A cell's record or an evaluation's, by the name of its file; raises as they do."""
+    return read_record(path) if path.name == "cell.json" else read_evaluation(path)
+
+
 def is_of(evaluation: Plain, cell: Plain) -> bool:
     """Whether an evaluation attacked the weights that the cell has now."""
     identity, kept = evaluation["identity"], cell["checkpoints"]

@@ -12,6 +12,17 @@ Robench = Callable[..., Outcome]
 QUICK = ("--train-limit", "96", "--test-limit", "40", "--set", "recipe.epochs=1")
 
 
+def write_suite(name: str, attack: str) -> None:
+    """A suite of the current folder with one attack, given as an expression."""
+    Path("attacks").mkdir(exist_ok=True)
+    Path("attacks", f"{name}.py").write_text(
+        f'"""{name.title()}: for a test (nobody, nowhere)."""\n\n'
+        "from robench.adversary.suite import Suite\n\n"
+        f"suite = Suite({{'bad': {attack}}})\n",
+        encoding="utf-8",
+    )
+
+
 def table(folder: Path = Path("results/local")) -> pd.DataFrame:
     return pd.read_csv(folder / "results.csv")
 

@@ -10,7 +10,7 @@ import pytest
 
 import robench as package
 from robench import plugins
-from tests.cli.grids import QUICK
+from tests.cli.grids import QUICK, write_suite
 from tests.conftest import Outcome
 
 Robench = Callable[..., Outcome]
@@ -180,17 +180,11 @@ def test_a_new_file_that_cannot_be_written(robench: Robench, tmp_path: Path) -> 
     assert done.err == "error: cannot write methods/mine.py: File exists\n"
 
 
-def test_check_of_a_suite_that_leaves_the_ball(robench: Robench, tmp_path: Path) -> None:
-    (tmp_path / "attacks").mkdir()
-    (tmp_path / "attacks" / "far.py").write_text(
-        '"""Far: too far (nobody)."""\n'
-        "from robench.adversary.suite import Suite\n"
-        "suite = Suite({'far-out': lambda model, x, y, threat: x + 2 * threat.eps})\n",
-        encoding="utf-8",
-    )
+def test_check_of_a_suite_that_leaves_the_ball(robench: Robench) -> None:
+    write_suite("far", "lambda model, x, y, threat: x + 2 * threat.eps")
     checked = robench("check", "far")
     assert checked.code == 1
-    assert "attack 'far-out' left the threat model" in checked.out
+    assert "attack 'bad' left the threat model" in checked.out
 
 
 @pytest.mark.slow

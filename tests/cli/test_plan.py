@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.grids import QUICK, Robench, trained
+from tests.cli.grids import QUICK, Robench, trained, write_suite
 
 
 def test_plan_says_what_would_run_and_runs_nothing(robench: Robench) -> None:
@@ -20,16 +20,8 @@ def test_plan_says_what_would_run_and_runs_nothing(robench: Robench) -> None:
     assert "trained   madry seed 0, digits, digitscnn: 2/2 evaluations done" in again.out
 
 
-def test_plan_counts_no_failure_as_done(
-    robench: Robench, tmp_path: Path, mood: Callable[[str], None]
-) -> None:
-    (tmp_path / "attacks").mkdir()
-    (tmp_path / "attacks" / "broken.py").write_text(
-        '"""Broken: raises (nobody, nowhere)."""\n'
-        "from robench.adversary.suite import Suite\n"
-        "suite = Suite({'zero': lambda *given: 1 / 0})\n",
-        encoding="utf-8",
-    )
+def test_plan_counts_no_failure_as_done(robench: Robench, mood: Callable[[str], None]) -> None:
+    write_suite("broken", "lambda *given: 1 / 0")
     mood("diverge")
     grid = ("run", "-m", "crashing,natural", *QUICK, "--suite", "quick,broken")
     assert robench(*grid).code == 1
