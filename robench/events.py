@@ -51,13 +51,16 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Attacked:
-    """An attack ended on some of the images; counts are over the images seen so far."""
+    """An attack ended on some of its images."""
 
     cell: str
     attack: str
+    eps: str
     stand: int
+    """Images that stand at this radius so far."""
     seen: int
     images: int
+    """How many it attacks, those that stand before it."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """From a grid as typed to the cells that will run: everything is looked up and checked first."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -36,13 +36,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a grid, and what they share."""
+    """All jobs of a grid, and what they share; those that others craft on come first."""
 
     jobs: tuple[Job, ...]
     suites: Mapping[str, Suite]
     data: Mapping[str, Data]
     recipes: Mapping[str, Recipe]
     """The shared recipe of each data set."""
+    stand_ins: Mapping[str, Suite] = field(default_factory=dict)
+    """By the name of a suite, the one that takes its place on a stochastic model."""
     notes: tuple[str, ...] = field(default=())
     """What a person should know before it starts."""
 
@@ -55,7 +57,8 @@ def plan(request: Request, device: torch.device) -> Plan:
     """
     shared = {name: shared_recipe(name, request) for name in request.datasets}
     suites = {name: suite(name) for name in request.suites}
-    for name, found in suites.items():
+    stand_ins = {n: suite(found.when_random) for n, found in suites.items() if found.when_random}
+    for name, found in [*suites.items(), *stand_ins.items()]:
         found.check(name, request.norm)
     trainings = list(choose(request, shared))
     for name in request.datasets:
@@ -64,23 +67,29 @@ def plan(request: Request, device: torch.device) -> Plan:
         _check_radii(name, facts, request.train_norm, _train_radii(request, facts))
     data = {name: _load(name, request, device) for name in request.datasets}
     judges = {name: _judge(name, found) for name, found in suites.items()}
-    jobs: dict[str, Job] = {}
-    for training in trainings:
-        place = data[training.dataset]
-        for cell in _cells(training, request, place):
-            evaluations = tuple(_evaluations(cell, request, place, judges))
-            jobs[cell.key] = Job(cell, training.method, shared[training.dataset], evaluations)
-    notes = dict.fromkeys(note for job in jobs.values() for note in _notes(job))
-    return Plan(tuple(jobs.values()), suites, data, shared, tuple(notes))
+    cells = {c.key: (c, t) for t in trainings for c in _cells(t, request, data[t.dataset])}
+    jobs = []
+    for cell, training in cells.values():
+        crafted = {
+            name: _sources(name, found, cell, [c for c, _ in cells.values()])
+            for name, found in suites.items()
+        }
+        evaluations = tuple(_evaluations(cell, request, data[cell.dataset], judges, crafted))
+        jobs.append(Job(cell, training.method, shared[training.dataset], evaluations))
+    notes = dict.fromkeys(note for job in jobs for note in _notes(job))
+    return Plan(tuple(_sources_first(jobs)), suites, data, shared, stand_ins, tuple(notes))
 
 
 def _judge(name: str, found: Suite) -> Plain:
     """What the outcomes of a suite depend on."""
     with plugins.blamed("attacks", name):
+        other = found.when_random
         return {
             "plugin": plugins.get("attacks", name).digest(found),
             "attacks": found.plain(),
+            "rules": found.rules(),
             "packages": found.packages(),
+            "when_random": _judge(other, suite(other)) if other else None,
         }
 
 
@@ -108,12 +117,18 @@ def _cells(training: Chosen, request: Request, data: Data) -> Iterator[Cell]:
 
 
 def _evaluations(
-    cell: Cell, request: Request, data: Data, judges: Mapping[str, Plain]
+    cell: Cell,
+    request: Request,
+    data: Data,
+    judges: Mapping[str, Plain],
+    crafted: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Evaluation]:
     """An evaluation for every checkpoint, suite and radius."""
+    radii = sorted(_radii(request.eps, data.facts, request.norm))
     for checkpoint in request.checkpoints:
         for name, judge in judges.items():
-            for eps in _radii(request.eps, data.facts, request.norm):
+            together = tuple(radii) if judge["rules"]["carries"] and len(radii) > 1 else ()
+            for eps in radii:
                 yield Evaluation(
                     cell=cell.key,
                     checkpoint=checkpoint,
@@ -122,7 +137,40 @@ def _evaluations(
                     norm=request.norm,
                     eps=eps,
                     test_limit=data.test_limit,
+                    sources=crafted[name],
+                    sweep=together,
                 )
+
+
+def _sources(name: str, found: Suite, cell: Cell, cells: Sequence[Cell]) -> dict[str, str]:
+    """Keys of the cells that a suite crafts on: those like this one, of another method.
+
+    Raises:
+        ConfigError: the grid has none of a method that the suite needs.
+    """
+    alike = ("dataset", "data", "train_limit", "model", "norm", "eps", "seed")
+    keys: dict[str, str] = {}
+    for method in found.sources:
+        like = [
+            other.key
+            for other in cells
+            if other.method == method
+            and all(getattr(other, field) == getattr(cell, field) for field in alike)
+        ]
+        if not like:
+            raise ConfigError(
+                f"suite {name!r} crafts images on cells of {', '.join(found.sources)}: "
+                f"add {method} to --methods"
+            )
+        if cell.key not in like:
+            keys[method] = like[0]
+    return keys
+
+
+def _sources_first(jobs: Sequence[Job]) -> list[Job]:
+    """What others craft on is trained before them."""
+    needed = {key for job in jobs for e in job.evaluations for key in e.sources.values()}
+    return sorted(jobs, key=lambda job: job.cell.key not in needed)
 
 
 def _load(name: str, request: Request, device: torch.device) -> Data:

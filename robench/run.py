@@ -4,6 +4,7 @@ A cell is done when its record says so, and every file appears whole, so startin
 again. One failed cell is a row with its reason; it stops no other, and no accuracy comes of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -91,8 +92,8 @@ def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> 
         record |= about(job)
         write_record(folder.record, record)
     if record["status"] == "ok":
-        for evaluation in todo.evaluations:
-            _evaluate(job, evaluation, plan, folder, tell)
+        for together in _together(job, todo.evaluations):
+            _evaluate(job, together, plan, folder, tell)
     elif not trains:
         tell(_left_alone(f"{job.cell.label} seed {job.cell.seed}", record))
     for evaluation in todo.failed:
@@ -102,14 +103,29 @@ def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> 
     return all(_status(folder, evaluation, record) == "ok" for evaluation in job.evaluations)
 
 
-def _evaluate(job: Job, evaluation: Evaluation, plan: Plan, folder: CellFolder, tell: Tell) -> None:
-    best = replace(evaluation, checkpoint="best")
-    if best != evaluation and best in job.evaluations and share(folder, best, evaluation):
-        label = describe(job, evaluation)
-        tell(Finished(job.cell.name, label, "ok", "the same weights as best", 0.0))
-        return
-    suite, data = plan.suites[evaluation.suite], plan.data[job.cell.dataset]
-    evaluate_cell(job, evaluation, suite, data, folder, tell)
+def _together(job: Job, todo: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """What is attacked in one go: the radii of a sweep, of which one alone cannot be redone."""
+    wanted = dict.fromkeys(_family(evaluation) for evaluation in todo)
+    return [[e for e in job.evaluations if _family(e) == family] for family in wanted]
+
+
+def _family(evaluation: Evaluation) -> tuple[object, ...]:
+    return evaluation.checkpoint, evaluation.suite, evaluation.sweep or evaluation.eps
+
+
+def _evaluate(
+    job: Job, together: Sequence[Evaluation], plan: Plan, folder: CellFolder, tell: Tell
+) -> None:
+    pairs = [(replace(evaluation, checkpoint="best"), evaluation) for evaluation in together]
+    if all(
+        best != last and best in job.evaluations and share(folder, best, last)
+        for best, last in pairs
+    ):
+        for evaluation in together:
+            label = describe(job, evaluation)
+            tell(Finished(job.cell.name, label, "ok", "the same weights as best", 0.0))
+    else:
+        evaluate_cell(job, together, plan, folder, tell)
 
 
 def _left_alone(label: str, record: Plain) -> Warned:

@@ -24,6 +24,10 @@ class Threat:
     norm: Norm
     eps: float | Tensor
 
+    def at(self, index: Tensor) -> "Threat":
+        """The threat model of some of the images: positions, or a mask."""
+        return self if isinstance(self.eps, float | int) else Threat(self.norm, self.eps[index])
+
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """The nearest image of the ball, then cut to [0, 1] (which never leaves the ball)."""
         eps = per_image(self.eps, x)
@@ -43,6 +47,15 @@ class Threat:
             share = torch.rand(len(x), device=x.device, dtype=x.dtype) ** (1 / x[0].numel())
             noise = self.direction(torch.randn_like(x)) * per_image(share, x)
         return self.project(x + eps * noise, x)
+
+    def rim(self, x: Tensor, share: float = 1.0) -> Tensor:
+        """A random image whose perturbation is a ``share`` of eps long, then cut to [0, 1].
+
+        Linf: uniform noise, stretched until its largest entry is eps; L2: a uniform direction.
+        """
+        noise = 2 * torch.rand_like(x) - 1 if self.norm == "Linf" else torch.randn_like(x)
+        length = per_image(self.distance(noise, torch.zeros_like(x)), x)
+        return (x + per_image(self.eps, x) * (noise / length) * share).clamp(0, 1)
 
     def direction(self, grad: Tensor) -> Tensor:
         """The step of length one that raises a loss with this gradient most; zero stays zero."""

@@ -3,26 +3,27 @@
 import hashlib
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from robench import device
-from robench.adversary.suite import Suite
 from robench.data.load import Data
-from robench.errors import Diverged
-from robench.evaluation.evaluate import Cost, evaluate
-from robench.evaluation.outcomes import Outcomes, pack
+from robench.errors import Diverged, StoreError
+from robench.evaluation.evaluate import Evaluated, evaluate
+from robench.evaluation.outcomes import pack
 from robench.events import Attacked, Epoch, Evaluating, Event, Finished, Tell, Training
 from robench.models.catalogue import build
 from robench.models.classifier import Classifier
-from robench.plan import Job
+from robench.plan import Job, Plan
 from robench.radius import show_eps
 from robench.seeds import derive
 from robench.settings import Plain, plain
-from robench.store.cell import KEPT, PROTOCOL, Cell, Evaluation
+from robench.store.cell import ATTACKED, KEPT, PROTOCOL, Cell, Evaluation
 from robench.store.curve import Curve
 from robench.store.files import write
 from robench.store.provenance import provenance
@@ -37,7 +38,7 @@ def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
     """Train a cell and write its curve, its checkpoints and, last, its record."""
     cell, clock = job.cell, time.perf_counter()
     label = f"{cell.label} seed {cell.seed}"
-    record = _header(cell.key, cell.identity, data) | about(job)
+    record = _header(PROTOCOL, cell.key, cell.identity, data) | about(job)
     write_record(folder.record, record)
     epochs = sum(rounds(stage, cell.recipe) for stage in job.method.stages())
     tell(Training(cell.name, label, epochs))
@@ -65,56 +66,91 @@ def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
 
 
 def evaluate_cell(
-    job: Job, evaluation: Evaluation, suite: Suite, data: Data, folder: CellFolder, tell: Tell
+    job: Job, together: Sequence[Evaluation], plan: Plan, folder: CellFolder, tell: Tell
 ) -> None:
-    """Attack one checkpoint and write the outcome of every image and, last, the record."""
-    cell, clock, label = job.cell, time.perf_counter(), describe(job, evaluation)
-    kept = read_record(folder.record)["checkpoints"][evaluation.checkpoint]
-    record = _header(evaluation.key, evaluation.identity, data) | {
-        "cell": cell.name,
-        "weights": kept["sha256"],
-        "epoch": kept["epoch"],
-        "verdict": suite.verdict,
-    }
-    tell(Evaluating(cell.name, label, len(data.test)))
+    """Attack one checkpoint with one suite at some radii, and write a record of each.
+
+    The records are written last, when the outcome of every image lies beside them.
+    """
+    cell, clock, data = job.cell, time.perf_counter(), plan.data[job.cell.dataset]
+    together = sorted(together, key=lambda evaluation: evaluation.eps)
+    kept = read_record(folder.record)["checkpoints"][together[0].checkpoint]
+    records = [
+        _header(ATTACKED, evaluation.key, evaluation.identity, data)
+        | {"cell": cell.name, "weights": kept["sha256"], "epoch": kept["epoch"]}
+        | {"verdict": plan.suites[evaluation.suite].verdict}
+        for evaluation in together
+    ]
+    tell(Evaluating(cell.name, describe(job, *together), len(data.test)))
     try:
-        weights = folder.weights(evaluation.checkpoint)
+        weights = folder.weights(together[0].checkpoint)
         check_weights(weights, kept["sha256"])
-        outcomes, costs = _attack(job, evaluation, suite, data, weights, tell)
-        record |= _outcome(outcomes, costs, folder.outcome(evaluation)) | {"status": "ok"}
+        found = _attack(job, together, plan, weights, tell)
+        for record, evaluation, evaluated in zip(records, together, found, strict=True):
+            record |= _outcome(evaluated, folder.outcome(evaluation))
     except (Exception, SystemExit) as error:
-        record |= _failure(error)
-    record["seconds"] = time.perf_counter() - clock
-    write_record(folder.outcome(evaluation), record)
-    tell(_finished(cell, label, record))
+        spent = (time.perf_counter() - clock) / len(together)
+        for record in records:
+            record |= _failure(error) | {"seconds": spent}
+    for record, evaluation in zip(records, together, strict=True):
+        write_record(folder.outcome(evaluation), record)
+        tell(_finished(cell, describe(job, evaluation), record))
 
 
-def describe(job: Job, evaluation: Evaluation) -> str:
-    """An evaluation in words: ``madry seed 0 best quick Linf 8/255``."""
-    what = f"{job.cell.label} seed {job.cell.seed} {evaluation.checkpoint} {evaluation.suite}"
-    return f"{what} {evaluation.norm} {show_eps(evaluation.eps)}"
+def describe(job: Job, *together: Evaluation) -> str:
+    """Evaluations in words: ``madry seed 0 best quick Linf 4/255, 8/255``."""
+    first, radii = together[0], ", ".join(show_eps(evaluation.eps) for evaluation in together)
+    what = f"{job.cell.label} seed {job.cell.seed} {first.checkpoint} {first.suite}"
+    return f"{what} {first.norm} {radii}"
 
 
 def _attack(
-    job: Job, evaluation: Evaluation, suite: Suite, data: Data, weights: Path, tell: Tell
-) -> tuple[Outcomes, dict[str, Cost]]:
+    job: Job, together: Sequence[Evaluation], plan: Plan, weights: Path, tell: Tell
+) -> list[Evaluated]:
     """Only what is on disk is attacked, never the model that training left in memory."""
+    cell, data, first = job.cell, plan.data[job.cell.dataset], together[0]
+    model = _restored(job, weights, data)
+
+    def after(attack: str, at: int, stand: int, seen: int, total: int) -> None:
+        tell(Attacked(cell.name, attack, show_eps(together[at].eps), stand, seen, total))
+
+    threats = [Threat(evaluation.norm, float(evaluation.eps)) for evaluation in together]
+    seed, suite = derive(cell.seed, first.suite), plan.suites[first.suite]
+    if first.sources:
+        suite = suite.on({name: _source(plan, key, weights) for name, key in first.sources.items()})
+    return evaluate(
+        model,
+        suite,
+        data.test,
+        threats,
+        seed,
+        after,
+        stochastic=job.method.stochastic,
+        stand_in=plan.stand_ins.get(first.suite),
+    )
+
+
+def _restored(job: Job, weights: Path, data: Data) -> nn.Module:
     cell, place = job.cell, data.test.y.device
     run = new_run(data, Threat(cell.norm, float(cell.eps)), cell.recipe)
-    model = restore(weights, job.method, _maker(cell, data), run, cell.seed, place)
-
-    def after(attack: str, stand: int, seen: int) -> None:
-        tell(Attacked(cell.name, attack, stand, seen, len(data.test)))
-
-    threat = Threat(evaluation.norm, float(evaluation.eps))
-    seed = derive(cell.seed, evaluation.suite)
-    return evaluate(model, suite, data.test, threat, seed, after)
+    return restore(weights, job.method, _maker(cell, data), run, cell.seed, place)
 
 
-def _header(key: str, identity: Plain, data: Data) -> dict[str, Any]:
+def _source(plan: Plan, key: str, beside: Path) -> nn.Module:
+    """The best checkpoint of another cell, whose folder lies beside this one's."""
+    (job,) = [job for job in plan.jobs if job.cell.key == key]
+    folder = CellFolder(beside.parent.parent / job.cell.name)
+    kept = read_record(folder.record)
+    if kept["status"] != "ok":
+        raise StoreError(f"{job.cell.label}, whose cell images are crafted on, {kept['status']}")
+    check_weights(folder.weights("best"), kept["checkpoints"]["best"]["sha256"])
+    return _restored(job, folder.weights("best"), plan.data[job.cell.dataset]).eval()
+
+
+def _header(protocol: int, key: str, identity: Plain, data: Data) -> dict[str, Any]:
     """How every record begins."""
     return {
-        "protocol": PROTOCOL,
+        "protocol": protocol,
         "key": key,
         "identity": identity,
         "status": "running",
@@ -155,17 +191,25 @@ def _save(trained: Trained, folder: CellFolder, record: Plain) -> Plain:
     return {"checkpoints": kept, "troubles": [asdict(trouble) for trouble in trained.troubles]}
 
 
-def _outcome(outcomes: Outcomes, costs: Mapping[str, Cost], record: Path) -> Plain:
+def _outcome(found: Evaluated, record: Path) -> Plain:
     """Write the outcome of every image beside the record; what the record says of it."""
+    outcomes = found.outcomes
     packed = pack(outcomes)
     write(record.with_suffix(".npz"), packed)
     stands = {name: int(mask.sum()) for name, mask in outcomes.stands.items()}
     return {
+        "status": "ok",
+        "verdict": found.verdict,
         "n": len(outcomes.y),
         "stands": stands,
         "order": list(stands),
-        "costs": {name: asdict(cost) for name, cost in costs.items()},
+        "carried": int(outcomes.carried.sum()),
+        "audit": asdict(found.audit) if found.audit else None,
+        "findings": {name: asdict(finding) for name, finding in found.findings.items()},
+        "batch": found.chunk,
+        "costs": {name: asdict(cost) for name, cost in found.costs.items()},
         "outcomes": hashlib.sha256(packed).hexdigest(),
+        "seconds": sum(cost.seconds for cost in found.costs.values()),
     }
 
 

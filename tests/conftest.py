@@ -52,6 +52,7 @@ def robench(
     from robench.cli.main import main
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBENCH_SUITE", "quick")  # tests of the grid need no dear attacks
 
     def run(*arguments: str) -> Outcome:
         with pytest.raises(SystemExit) as end:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from robench.adversary.losses import Loss, cross_entropy, margin
+from robench.adversary.hunt import Hunt
+from robench.adversary.losses import LOSSES, Loss, LossName, cross_entropy
 from robench.threat import Threat, per_image
 
 Halt = Callable[[Tensor, Tensor, int], Tensor]
@@ -111,10 +113,27 @@ class PGDAttack:
     So no iterate that was wrong is lost by a later step.
     """
 
+    only_calls: ClassVar[bool] = True
+
     pgd: PGD
-    loss: Literal["cross-entropy", "margin"] = "cross-entropy"
+    loss: LossName = "cross-entropy"
+    """What is raised."""
+    restarts: Annotated[int, Meta(ge=1)] = 1
+    """Starts, each for the images that still stand."""
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where PGD finds a way."""
-        loss = cross_entropy if self.loss == "cross-entropy" else margin
-        return self.pgd(model, x, y, threat, loss, halt=lambda logits, *_: logits.argmax(1) != y)
+        hunt = Hunt(x, threat)
+        for _ in range(self.restarts):
+            hunt.go(partial(self._try, model), x, y)
+        return hunt.x_adv
+
+    def _try(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
+        fell = torch.zeros_like(y, dtype=torch.bool)
+
+        def halt(logits: Tensor, values: Tensor, step: int) -> Tensor:
+            wrong = logits.argmax(1) != y
+            fell.logical_or_(wrong)
+            return wrong
+
+        return self.pgd(model, x, y, threat, LOSSES[self.loss], halt), fell

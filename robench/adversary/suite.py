@@ -1,35 +1,40 @@
 """Attack suites: attacks in order, and the worst case over all of them."""
 
 import inspect
-import math
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
 
 from robench import plugins, settings
-from robench.adversary.packages import BUDGETS, EXTRA, AutoAttack
-from robench.errors import AttackError, ConfigError, PluginError
+from robench.adversary.attack import Attack, attempt, right
+from robench.adversary.packages import EXTRA
+from robench.adversary.standard import RAND, STANDARD, holds
+from robench.adversary.transfer import crafted_on, sources
+from robench.errors import ConfigError, PluginError
 from robench.radius import NORMS, Norm
-from robench.seeds import derive, seeded
+from robench.seeds import derive
 from robench.settings import Plain
 from robench.threat import Threat
 from robench.versions import version
 
-Verdict = Literal["full", "upper-bound"]
+Verdict = Literal["full", "audited", "stochastic", "upper-bound"]
+
+_NEEDED = {"full": STANDARD, "audited": STANDARD, "stochastic": RAND, "upper-bound": {}}
+"""What a verdict rests on."""
 
 
-class Attack(Protocol):
-    """Anything that perturbs labelled images; a plain function will do."""
+@dataclass(frozen=True)
+class Audit:
+    """Some attacks are run on a random part of what stands, and on all of it if one image falls."""
 
-    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, /) -> Tensor:
-        """Perturbed images, (B, C, H, W) in [0, 1]; the model is in eval mode."""
-        ...
+    attacks: tuple[str, ...]
+    """The last ones of the suite."""
+    images: int = 500
+    """In the random part."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,27 @@ class Suite:
     """Where all its attacks are defined."""
     needs: tuple[tuple[str, ...], ...] = ()
     """Importable packages, any one of each group."""
+    audit: Audit | None = None
+    """What is run on a part only; for the verdict ``audited``."""
+    looks: int = 1
+    """Times that a stochastic model is asked about an image; the majority is the answer."""
+    when_random: str = ""
+    """The suite that takes its place on a stochastic model."""
 
     def __post_init__(self) -> None:
         """Refuse what no table could show, and a claim that the attacks do not bear out."""
         if self.verdict not in get_args(Verdict):
             raise PluginError(f"verdict {self.verdict!r} is none of {', '.join(get_args(Verdict))}")
-        parts = {a.component for a in self.attacks.values() if type(a) is AutoAttack}
-        if self.verdict == "full" and parts != set(BUDGETS):
-            raise PluginError("only AutoAttack's four attacks may call themselves full")
+        if not holds(self.attacks.values(), _NEEDED[self.verdict]):
+            wanted = ", ".join(_NEEDED[self.verdict])
+            raise PluginError(
+                f"only AutoAttack's attacks at their published budgets ({wanted}) "
+                f"may call themselves {self.verdict}"
+            )
+        if (self.verdict == "audited") != (self.audit is not None):
+            raise PluginError("a suite with an audit, and no other, has the verdict 'audited'")
+        if self.audit and tuple(self.attacks)[-len(self.audit.attacks) :] != self.audit.attacks:
+            raise PluginError("what is audited should be the last attacks of the suite, in order")
         if not self.norms or not set(self.norms) <= set(NORMS):
             raise PluginError(f"norms {self.norms!r} should be some of {', '.join(NORMS)}")
         if not all(isinstance(group, tuple) for group in self.needs):
@@ -62,6 +80,20 @@ class Suite:
                 raise PluginError(f"attack {name!r} should be small letters, digits, . and -")
             if name in ("natural", "worst"):
                 raise PluginError(f"an attack cannot be called {name!r}, the table's own word")
+
+    @property
+    def carries(self) -> bool:
+        """Whether a verdict at one radius tells something of another: not by a stochastic model."""
+        return self.looks == 1 and self.audit is None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Methods on whose cells images are crafted."""
+        return sources(self.attacks)
+
+    def on(self, surrogates: Mapping[str, nn.Module]) -> "Suite":
+        """The suite with models to craft on; without the attacks whose model there is not."""
+        return replace(self, attacks=crafted_on(self.attacks, surrogates))
 
     def check(self, name: str, norm: Norm) -> None:
         """Raise before anything runs when the suite cannot run here."""
@@ -79,6 +111,11 @@ class Suite:
         """Its attacks in order, each with its name, what it is and every setting."""
         return [{"name": name, **_plain(attack)} for name, attack in self.attacks.items()]
 
+    def rules(self) -> Plain:
+        """How outcomes are judged, beyond the attacks."""
+        audit = self.audit and {"attacks": [*self.audit.attacks], "images": self.audit.images}
+        return {"looks": self.looks, "audit": audit, "carries": self.carries}
+
     def packages(self) -> str:
         """Names and versions of the packages that its attacks come from; empty: robench itself."""
         names = [name for group in self.needs for name in group]
@@ -90,22 +127,19 @@ class Suite:
     ) -> Iterator[tuple[str, Tensor]]:
         """After each attack, a mask (B,) of the images that still stand; ``natural`` comes first.
 
-        No attack is trusted: what it returns is checked, projected and classified again. At eps 0
-        there is nothing to perturb, so nothing runs and every mask is the natural one.
+        For one batch at one radius; at eps 0 nothing runs, and every mask is the natural one.
 
         Raises:
-            AttackError: an attack left the threat model, returned NaN, failed or changed the model,
-                or the model's logits are not finite.
+            AttackError: an attack failed or broke the rules, or logits are not finite.
         """
         model.eval()
-        stands = right(model, x, y)
+        stands = right(model, x, y, self.looks)
         yield "natural", stands.clone()
         for name, attack in self.attacks.items():
             todo = stands.nonzero().squeeze(1)
             if len(todo) and threat.eps:
-                with seeded(derive(seed, name)), _frozen(model):
-                    x_adv = _attacked(name, attack, model, x[todo], y[todo], threat)
-                stands[todo] = right(model, x_adv, y[todo])
+                x_adv = attempt(name, attack, model, x[todo], y[todo], threat, derive(seed, name))
+                stands[todo] = right(model, x_adv, y[todo], self.looks)
             yield name, stands.clone()
 
 
@@ -124,57 +158,3 @@ def suite(name: str) -> Suite:
             f"suite {name!r} has no suite; end its file with: suite = Suite({{'name': attack}})"
         )
     return found
-
-
-def checked(name: str, x_adv: Tensor, x: Tensor, threat: Threat, slack: float = 1e-5) -> Tensor:
-    """The same images, projected; an error when they were out by more than rounding."""
-    if x_adv.shape != x.shape:
-        raise AttackError(f"attack {name!r} returned images of shape {tuple(x_adv.shape)}")
-    x_adv = x_adv.detach().to(x.dtype)
-    outside = torch.maximum(-x_adv, x_adv - 1).amax()
-    excess = torch.maximum((threat.distance(x_adv, x) - threat.eps).amax(), outside).item()
-    if math.isnan(excess):
-        raise AttackError(f"attack {name!r} returned NaN")
-    if excess > slack:
-        raise AttackError(f"attack {name!r} left the threat model by {excess:.2g}")
-    return threat.project(x_adv, x)
-
-
-@torch.no_grad()
-def right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Which images (B,) are classified rightly; an error when a logit is not finite."""
-    logits = model(x)
-    if not logits.isfinite().all():
-        raise AttackError("the model's logits are not finite")
-    return logits.argmax(1) == y
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """No gradients for parameters: attacks need none, and some would leave them behind."""
-    learning = [p for p in model.parameters() if p.requires_grad]
-    for parameter in learning:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)
-
-
-def _attacked(
-    name: str, attack: Attack, model: nn.Module, x: Tensor, y: Tensor, threat: Threat
-) -> Tensor:
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    try:
-        x_adv = attack(model, x.clone(), y.clone(), threat)  # its own: it may write into them
-    except AttackError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise AttackError(f"attack {name!r} failed: {type(error).__name__}: {error}") from error
-    if any(module.training for module in model.modules()):
-        raise AttackError(f"attack {name!r} left the model in train mode")
-    after = model.state_dict()
-    if any(not torch.equal(tensor, after[name]) for name, tensor in before.items()):
-        raise AttackError(f"attack {name!r} changed the model")
-    return checked(name, x_adv, x, threat)

@@ -23,7 +23,7 @@ WORST = "worst"
 
 Row = dict[str, Any]
 
-_OF_SUITE = ("plugin", "attacks", "packages")
+_OF_SUITE = ("plugin", "attacks", "rules", "packages", "when_random")
 
 OF_CELL = ("method", "settings", "dataset", "model", "seed")
 
@@ -103,9 +103,10 @@ def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
         "norm": identity["norm"],
         "eps": identity["eps"],
         "eps_value": float(Fraction(identity["eps"])),
+        "sweep": " ".join(identity["sweep"]),
         "test_limit": identity["test_limit"],
         "verdict": evaluation["verdict"],
-        "flags": " ".join(_flags_at(cell.record, evaluation["epoch"])),
+        "flags": " ".join(_flags_at(cell.record, evaluation)),
         "status": evaluation["status"],
         "reason": evaluation["reason"],
         "device": environment["device"],
@@ -119,8 +120,14 @@ def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
     attacks = evaluation["order"][1:]
     for name in attacks:
         yield common | {"attack": name} | _accuracies(evaluation, name, [name])
-    last = evaluation["order"][-1]
-    yield common | {"attack": WORST} | _accuracies(evaluation, last, evaluation["order"])
+    last, audit = evaluation["order"][-1], evaluation["audit"] or {}
+    own = {
+        "n_carried": evaluation["carried"],
+        "audited": audit.get("looked"),
+        "audit_bound": audit.get("bound"),
+        **{flag_column(name): f["status"] for name, f in evaluation["findings"].items()},
+    }
+    yield common | {"attack": WORST} | _accuracies(evaluation, last, evaluation["order"]) | own
 
 
 def _accuracies(evaluation: Plain, name: str, spent_by: list[str]) -> Row:
@@ -179,9 +186,25 @@ def flags(cell: TrainedCell) -> Iterator[Row]:
     """What went wrong in training, and when."""
     own = {name: cell.columns[name] for name in (*OF_CELL, "cell")}
     for trouble in cell.record.get("troubles", []):
-        yield own | trouble
+        yield own | {"status": "up"} | trouble
 
 
-def _flags_at(record: Plain, epoch: int) -> list[str]:
-    """Flags that were up when a checkpoint was taken."""
-    return [t["flag"] for t in record.get("troubles", []) if t["epoch"] == epoch]
+def masking(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
+    """What every masking flag came to in an evaluation, with its evidence."""
+    identity = evaluation["identity"]
+    own = {name: cell.columns[name] for name in (*OF_CELL, "cell")}
+    own |= {name: identity[name] for name in ("checkpoint", "suite", "norm", "eps")}
+    for name, finding in evaluation.get("findings", {}).items():
+        yield own | {"epoch": evaluation["epoch"], "flag": name, **finding}
+
+
+def flag_column(name: str) -> str:
+    """A masking flag's column in results.csv."""
+    return f"flag_{name.replace('-', '_')}"
+
+
+def _flags_at(record: Plain, evaluation: Plain) -> list[str]:
+    """Flags of training that were up when the checkpoint was taken, and of masking."""
+    troubles = [t for t in record.get("troubles", []) if t["epoch"] == evaluation["epoch"]]
+    found = evaluation.get("findings", {}).items()
+    return [t["flag"] for t in troubles] + [name for name, f in found if f["status"] == "up"]

@@ -7,6 +7,7 @@ import pandas as pd
 from robench.analysis import rows
 from robench.analysis.rows import Row
 from robench.errors import StoreError
+from robench.evaluation.flags import FLAGS
 from robench.evaluation.stored import is_of, read_evaluation
 from robench.store.files import locked, write
 from robench.store.records import cell_folders
@@ -14,12 +15,17 @@ from robench.store.records import cell_folders
 RESULTS = (
     "method", "settings", "deviates", "plugin", "settings_key", "recipe", "recipe_key", "dataset",
     "data", "model", "seed", "checkpoint", "epoch", "select_on", "train_norm", "train_eps",
-    "train_limit", "suite", "suite_key", "attack", "norm", "eps", "eps_value", "test_limit", "n",
-    "n_right", "n_stands", "natural_accuracy", "robust_accuracy", "ci_low", "ci_high", "verdict",
-    "flags", "status", "reason", "seconds", "forwards", "backwards", "peak_mb", "train_seconds",
-    "train_forwards", "train_backwards", "device", "torch", "packages", "cell", "key",
+    "train_limit", "suite", "suite_key", "attack", "norm", "eps", "eps_value", "sweep",
+    "test_limit", "n", "n_right", "n_stands", "n_carried", "natural_accuracy", "robust_accuracy",
+    "ci_low", "ci_high", "verdict", "audited", "audit_bound", "flags", "status", "reason",
+    "seconds", "forwards", "backwards", "peak_mb", "train_seconds", "train_forwards",
+    "train_backwards", "device", "torch", "packages", "cell", "key",
+    *map(rows.flag_column, FLAGS),
 )  # fmt: skip
-"""Columns of results.csv; a row an attack, and ``attack=worst`` closes the suite."""
+"""Columns of results.csv; a row an attack, and ``attack=worst`` closes the suite.
+
+Its last columns say of every masking flag whether it is ok, up or unknown.
+"""
 
 COLUMNS = {
     "results": RESULTS,
@@ -31,13 +37,16 @@ COLUMNS = {
         *rows.OF_CELL, "checkpoint", "suite", "norm", "eps", "class", "n", "n_right", "n_stands",
         "key",
     ),
-    "flags": (*rows.OF_CELL, "cell", "flag", "epoch", "detail"),
+    "flags": (
+        *rows.OF_CELL, "cell", "checkpoint", "epoch", "suite", "norm", "eps", "flag", "status",
+        "detail",
+    ),
 }  # fmt: skip
 """Tables by name; epochs.csv has more columns where methods log more."""
 
 COUNTS = (
-    "seed", "epoch", "train_limit", "test_limit", "n", "n_right", "n_stands", "forwards",
-    "backwards", "train_forwards", "train_backwards",
+    "seed", "epoch", "train_limit", "test_limit", "n", "n_right", "n_stands", "n_carried",
+    "audited", "forwards", "backwards", "train_forwards", "train_backwards",
 )  # fmt: skip
 """Columns of whole numbers, some of them empty."""
 
@@ -68,6 +77,7 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
                     continue
                 found["classes"] += rows.classes(cell, evaluation, path)
                 found["results"] += rows.results(cell, evaluation)
+                found["flags"] += rows.masking(cell, evaluation)
             except StoreError as error:
                 problems.append(str(error))
     return {name: _frame(name, found[name]) for name in COLUMNS}, problems

@@ -2,8 +2,9 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache, partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from robench.threat import Threat
 from robench.training.method import Method, Run
 from robench.training.train import train
 
+_CAPS = {"steps": 20, "restarts": 2, "targets": 3, "queries": 200, "draws": 2}
+"""Settings of attacks that decide how long they take."""
+
 _BROKEN = {"Linf": 0.5, "L2": 4.0}
 """Radii at which nothing of an undefended network may stand."""
 
@@ -24,12 +28,31 @@ _BROKEN = {"Linf": 0.5, "L2": 4.0}
 def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
     """What is looked at, and how."""
     found = suite(name)
+    found = _short(found.on({method: _victim()[0] for method in found.sources}))
     for norm in found.norms:
         threat = Threat(norm, float(tiny.FACTS.eps[norm]))
         what = f"runs in {norm}: inside the ball, model untouched, one seed one result"
         yield what, partial(_runs, name, found, threat)
     yield "changes nothing at eps 0", partial(_nothing, found)
     yield "breaks an undefended network", partial(_breaks, found)
+
+
+def _short(found: Suite) -> Suite:
+    """The suite on small budgets: its contract does not depend on them, its time does."""
+    attacks = {name: _capped(attack) for name, attack in found.attacks.items()}
+    return Suite(attacks, norms=found.norms, needs=found.needs, looks=found.looks)
+
+
+def _capped(settings: Any) -> Any:
+    if not is_dataclass(settings) or isinstance(settings, type):
+        return settings
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    short = {
+        name: min(value, _CAPS[name]) if name in _CAPS else _capped(value)
+        for name, value in values.items()
+        if name in _CAPS or is_dataclass(value)
+    }
+    return replace(settings, **short)
 
 
 def _runs(name: str, found: Suite, threat: Threat) -> str:

@@ -78,8 +78,8 @@ def _lines(event: Event) -> None:
         case Evaluating():
             click.echo(f"attack    {event.label}: {event.images} images", err=True)
         case Attacked() if event.seen == event.images:
-            stand = f"{event.stand}/{event.seen} stand"
-            click.echo(f"attack    {event.cell}: {event.attack}, {stand}", err=True)
+            said = f"{event.attack} at {event.eps}, {event.stand} stand"
+            click.echo(f"attack    {event.cell}: {said}", err=True)
         case Finished() | Warned():
             click.echo(_milestone(event), err=True)
 
@@ -145,8 +145,8 @@ def _bars() -> Iterator[Tell]:
                 case Evaluating():
                     begin(event.label, event.images)
                 case Attacked():
-                    detail = f"{event.attack}: {event.stand} stand"
-                    progress.update(now, completed=event.seen, detail=detail)
+                    detail = f"{event.attack} {event.eps}: {event.stand} stand"
+                    progress.update(now, completed=event.seen, total=event.images, detail=detail)
                 case Finished() | Warned():
                     console.print(_milestone(event), markup=False, soft_wrap=True)
                     if isinstance(event, Finished):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     show_default="the data set's",
     help="Networks to train; see robench list.",
 )
-@listed("--suite", default=["quick"], metavar="NAME,...", help="Attack suites.")
+@listed("--suite", default=["standard"], metavar="NAME,...", help="Attack suites.")
 @click.option("--norm", default="Linf", metavar="Linf|L2", help="Of the threat model.")
 @listed(
     "--eps",

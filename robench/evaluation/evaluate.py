@@ -1,102 +1,167 @@
-"""Attack a trained classifier with a suite: an outcome for every image, a cost for every attack."""
+"""Attack a trained classifier with a suite: an outcome for every image at every radius.
 
-import resource
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+The cost of a suite lies in the images that stand. So, where a verdict at one radius tells something
+of another, every image goes through the whole suite at one radius only: the largest at which it
+stands. It then stands at every smaller one, whose balls lie inside. What fell at one radius has
+fallen at every larger one. The first attack runs at every radius, on all that have not fallen at a
+smaller one.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from robench.adversary.suite import Suite
+from robench.adversary.suite import Suite, Verdict
 from robench.data.load import Images
 from robench.device import full_precision
+from robench.evaluation.audit import Audit, most_missed
+from robench.evaluation.flags import Finding, merged, raised
 from robench.evaluation.outcomes import Outcomes
-from robench.models.passes import Passes, counted
+from robench.evaluation.probes.probe import probe
+from robench.evaluation.probes.read_off import read_off
+from robench.evaluation.trial import CHUNK, After, Cost, Trial
+from robench.models.passes import counted
+from robench.models.prepared import prepared
 from robench.seeds import derive
 from robench.threat import Threat
 
-CHUNK = 250
-"""Images attacked at once. What an attack draws depends on it, so it is part of the protocol."""
-
-After = Callable[[str, int, int], None]
-"""Called after each attack on each chunk with its name, how many stand, how many were seen."""
+PROBED = 64
+"""Images looked at for signs of masking."""
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one attack spent."""
+class Evaluated:
+    """What a suite found at one radius."""
 
-    seconds: float = 0.0
-    forwards: int = 0
-    backwards: int = 0
-    peak_mb: float = 0.0
-    """Most memory in use: of the device on CUDA, of the process elsewhere."""
-
-    def __add__(self, other: "Cost") -> "Cost":
-        """Both one after the other."""
-        return Cost(
-            self.seconds + other.seconds,
-            self.forwards + other.forwards,
-            self.backwards + other.backwards,
-            max(self.peak_mb, other.peak_mb),
-        )
+    outcomes: Outcomes
+    costs: Mapping[str, Cost]
+    verdict: Verdict
+    audit: Audit | None = None
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    """What every flag of the catalogue comes to."""
+    chunk: int = CHUNK
+    """Images attacked at once: fewer where memory ran out."""
 
 
 def evaluate(
-    model: nn.Module, suite: Suite, images: Images, threat: Threat, seed: int, after: After
-) -> tuple[Outcomes, dict[str, Cost]]:
-    """Run a suite on all images, in float32.
+    model: nn.Module,
+    suite: Suite,
+    images: Images,
+    threats: Sequence[Threat],
+    seed: int,
+    after: After,
+    *,
+    stochastic: bool = False,
+    stand_in: Suite | None = None,
+) -> list[Evaluated]:
+    """Run a suite on all images, in float32, at radii in ascending order.
+
+    First it looks for signs of masking at the largest of them. Where the model draws, or is said to
+    be ``stochastic``, the suite's stand-in takes its place; where any flag is up, no audit will do.
 
     Raises:
         AttackError: an attack failed or broke the rules; no accuracy comes of it.
     """
-    names = ["natural", *suite.attacks]
-    masks: dict[str, list[Tensor]] = {name: [] for name in names}
-    costs = {name: Cost() for name in names}
-    with full_precision(), counted(model) as passes:
-        for start in range(0, len(images), CHUNK):
-            index = slice(start, start + CHUNK)
-            x, y = images.x(index), images.y[index]
-            steps = suite.run(model, x, y, threat, derive(seed, start))
-            for name, stands, cost in _measured(steps, passes, x.device):
-                masks[name].append(stands)
-                costs[name] += cost
-                seen = min(start + CHUNK, len(images))
-                after(name, sum(int(mask.sum()) for mask in masks[name]), seen)
+    model.eval()
+    fast = prepared(model, images.x(slice(0, 8)))
+    few = images.first(PROBED)
+    probed = probe(fast, few.x(), few.y, threats[-1], seed)
+    if stand_in is not None and (stochastic or probed["random"].status == "up"):
+        suite = stand_in
+    with full_precision(), ExitStack() as stack:
+        networks = [model] if fast is model else [model, fast]
+        passes = [stack.enter_context(counted(network)) for network in networks]
+        trial = Trial(
+            model, fast, images, threats, passes,
+            looks=suite.looks, carries=suite.carries, seed=seed, after=after,
+        )  # fmt: skip
+        audits = _run(trial, suite, flagged=bool(raised(probed)))
+    return [_evaluated(trial, suite, at, audits.get(at), probed) for at in range(len(threats))]
+
+
+def _run(trial: Trial, suite: Suite, *, flagged: bool) -> dict[int, Audit]:
+    """Every attack at every radius; what audits came to, by the radius's number."""
+    trial.look()
+    radii = [at for at, level in enumerate(trial.levels) if level.threat.eps]
+    if suite.carries and len(radii) > 1:
+        _sweep(trial, suite, radii)
+        return {}
+    audits: dict[int, Audit] = {}
+    for at in radii:
+        _prefix(trial, suite, at)
+        if suite.audit:
+            audits[at] = _audit(trial, suite, at, flagged=flagged)
+    return audits
+
+
+def _sweep(trial: Trial, suite: Suite, radii: Sequence[int]) -> None:
+    """The first attack upwards, the others downwards."""
+    (first, attack), *others = list(suite.attacks.items())
+    for at in radii:
+        trial.strike(0, first, attack, at, _left(trial, at))
+    for at in reversed(radii):
+        for number, (name, another) in enumerate(others, start=1):
+            trial.strike(number, name, another, at, _left(trial, at))
+        trial.hold(at)
+
+
+def _prefix(trial: Trial, suite: Suite, at: int) -> None:
+    """All attacks but those of an audit."""
+    audited = suite.audit.attacks if suite.audit else ()
+    for number, (name, attack) in enumerate(suite.attacks.items()):
+        if name not in audited:
+            trial.strike(number, name, attack, at, _left(trial, at))
+
+
+def _audit(trial: Trial, suite: Suite, at: int, *, flagged: bool) -> Audit:
+    """The remaining attacks on a random part of what stands; on the rest too if one image falls."""
+    assert suite.audit is not None
+    stood = _left(trial, at)
+    generator = torch.Generator().manual_seed(derive(trial.seed, "audit"))
+    order = torch.randperm(len(stood), generator=generator).to(stood.device)
+    looked = len(stood) if flagged else min(suite.audit.images, len(stood))
+    sample, rest = stood[order[:looked]].sort().values, stood[order[looked:]].sort().values
+    _finish(trial, suite, at, sample)
+    fell = int((trial.levels[at].fallen[sample] >= 0).sum())
+    if fell:
+        _finish(trial, suite, at, rest)
+        looked = len(stood)
+    return Audit(len(stood), looked, fell, most_missed(looked, len(stood)))
+
+
+def _finish(trial: Trial, suite: Suite, at: int, todo: Tensor) -> None:
+    assert suite.audit is not None
+    for number, (name, attack) in enumerate(suite.attacks.items()):
+        if name in suite.audit.attacks:
+            still = todo[trial.levels[at].stands()[todo]]
+            trial.strike(number, name, attack, at, still)
+
+
+def _left(trial: Trial, at: int) -> Tensor:
+    """Images, (K,) positions, of which nothing is decided at a radius."""
+    level = trial.levels[at]
+    return (trial.natural & level.stands() & ~level.carried).nonzero().squeeze(1)
+
+
+def _evaluated(
+    trial: Trial, suite: Suite, at: int, audit: Audit | None, probed: Mapping[str, Finding]
+) -> Evaluated:
+    level, names = trial.levels[at], list(suite.attacks)
+    stands = {"natural": trial.natural}
+    for number, name in enumerate(names):
+        gone = (level.fallen >= 0) & (level.fallen <= number)
+        stands[name] = trial.natural & ~gone
     outcomes = Outcomes(
-        {name: torch.cat(parts).numpy() for name, parts in masks.items()},
-        images.y.cpu().numpy(),
-        images.origin.cpu().numpy(),
+        {name: mask.cpu().numpy() for name, mask in stands.items()},
+        trial.images.y.cpu().numpy(),
+        trial.images.origin.cpu().numpy(),
+        (level.carried & trial.natural).cpu().numpy(),
     )
-    return outcomes, costs
-
-
-def _measured(
-    steps: Iterator[tuple[str, Tensor]], passes: Passes, device: torch.device
-) -> Iterator[tuple[str, Tensor, Cost]]:
-    """Each of a suite's steps with what it spent."""
-    while True:
-        started, forwards, backwards = time.perf_counter(), passes.forwards, passes.backwards
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        step = next(steps, None)
-        if step is None:
-            return
-        name, stands = step[0], step[1].cpu()  # waits for the device
-        yield (
-            name,
-            stands,
-            Cost(
-                time.perf_counter() - started,
-                passes.forwards - forwards,
-                passes.backwards - backwards,
-                _peak_mb(device),
-            ),
-        )
-
-
-def _peak_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    costs = {name: level.costs.get(name, Cost()) for name in ["natural", *names]}
+    whole = audit is not None and audit.looked == audit.stood
+    verdict: Verdict = "full" if whole else suite.verdict
+    findings = merged(probed, read_off(outcomes.stands))
+    return Evaluated(outcomes, costs, verdict, audit, findings, trial.chunk)

@@ -23,6 +23,8 @@ class Outcomes:
     """Labels, (N,)."""
     origin: npt.NDArray[np.int64]
     """Positions in the official test files, (N,)."""
+    carried: Mask
+    """Images whose outcome comes from another radius, (N,)."""
 
     @property
     def worst(self) -> Mask:
@@ -39,6 +41,7 @@ def pack(outcomes: Outcomes) -> bytes:
         allow_pickle=False,
         y=outcomes.y.astype(np.int32),
         origin=outcomes.origin.astype(np.int32),
+        carried=np.packbits(outcomes.carried),
         **packed,
     )
     return buffer.getvalue()
@@ -58,8 +61,9 @@ def unpack(path: Path) -> Outcomes:
                 for name in file.files
                 if name.startswith("stands.")
             }
+            carried = np.unpackbits(file["carried"], count=len(y)).astype(bool)
     except Exception as error:  # zip, numpy and zlib each have their own
         raise StoreError(f"{path} cannot be read: {error}") from error
     if "natural" not in stands or len(origin) != len(y):
         raise StoreError(f"{path} holds no outcomes")
-    return Outcomes(stands, y, origin)
+    return Outcomes(stands, y, origin, carried)

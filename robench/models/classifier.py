@@ -29,8 +29,12 @@ class Classifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Penultimate features, (B, width), of images in [0, 1]."""
-        out: Tensor = self.body((x - self.mean) / self.std)
+        out: Tensor = self.body(self.normalise(x))
         return out
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """What the body sees of images in [0, 1]."""
+        return (x - self.mean) / self.std
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, (B, classes), of images in [0, 1]."""

@@ -7,6 +7,8 @@ from robench.analysis.summary import Estimate, Line, Summary
 
 VERDICTS = {
     "full": "AutoAttack's four attacks",
+    "audited": "AutoAttack's four attacks, the dear ones on a random part of what stands",
+    "stochastic": "AutoAttack's version for stochastic models",
     "upper-bound": "an upper bound, not AutoAttack",
 }
 
@@ -73,6 +75,11 @@ def caption(summary: Summary) -> list[str]:
     ]
     if limits:
         found.append(f"For testing only: limited to {' and '.join(limits)}.")
+    if len(summary.radii) > 1 and shared["sweep"]:
+        found.append(
+            "Radii share outcomes: what falls at one has fallen at larger ones, what stands at one "
+            "stands at smaller ones."
+        )
     if any(line.deviates for line in summary.lines):
         found.append("† departs from the shared recipe: see below.")
     return [line for line in found if line]
@@ -97,6 +104,11 @@ def cells(summary: Summary) -> list[list[str]]:
 def footnotes(summary: Summary) -> list[str]:
     """What deviates, and why something failed."""
     deviations = [f"† {line.label}: {line.deviates}" for line in summary.lines if line.deviates]
+    deviations += [
+        f"{line.label}: audited; at most {line.unseen:.2%} of what stands would fall, at 95 %"
+        for line in summary.lines
+        if line.unseen
+    ]
     failures = [
         f"{_who(f)} {f.status}{_where(f)}: {f.reason or _UNFINISHED}" for f in summary.failures
     ]

@@ -13,7 +13,10 @@ from robench.store.files import digest
 from robench.training.recipe import Recipe
 
 PROTOCOL = 1
-"""Counts up when the same key would no longer give the same numbers; older cells are redone."""
+"""Counts up when the same key would no longer give the same weights; older cells are redone."""
+
+ATTACKED = 2
+"""The same for evaluations."""
 
 Kept = Literal["best", "last"]
 KEPT: tuple[Kept, ...] = get_args(Kept)
@@ -82,16 +85,21 @@ class Evaluation:
     suite: str
     judge: Plain
     """What the suite is: ``plugin``, the digest of its files; its ``attacks`` in order with every
-    setting; the names and versions of the ``packages`` that they come from."""
+    setting; ``rules`` of how outcomes are judged; names and versions of the ``packages`` that its
+    attacks come from; and the same for ``when_random``, the suite that may take its place."""
     norm: Norm
     eps: Fraction
     test_limit: int | None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the cells that images are crafted on, by method; none of them is the cell itself."""
+    sweep: tuple[Fraction, ...] = ()
+    """All radii of the sweep that this one is part of; none: it stands for itself."""
 
     @cached_property
     def identity(self) -> Plain:
         """Everything the key is made of, as plain values."""
         return {
-            "protocol": PROTOCOL,
+            "protocol": ATTACKED,
             "cell": self.cell,
             "checkpoint": self.checkpoint,
             "suite": self.suite,
@@ -99,6 +107,8 @@ class Evaluation:
             "norm": self.norm,
             "eps": show_eps(self.eps),
             "test_limit": self.test_limit,
+            "sources": dict(self.sources),
+            "sweep": [show_eps(eps) for eps in self.sweep],
         }
 
     @cached_property

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from robench.errors import StoreError
 from robench.settings import Plain
-from robench.store.cell import PROTOCOL, Cell, Evaluation, Kept
+from robench.store.cell import ATTACKED, PROTOCOL, Cell, Evaluation, Kept
 from robench.store.files import checksum, digest, read_json, write_json
 
 SEAL = "seal"
@@ -14,7 +14,10 @@ SEAL = "seal"
 _ALWAYS = {"key", "identity", "status", "reason", "started", "environment"}
 _OF_CELL = {"label", "changes", "deviates", "select_on", "shared"}
 _OF_EVALUATION = {"cell", "weights", "epoch", "verdict"}
-_WHEN_OK = {True: {"checkpoints", "troubles"}, False: {"n", "stands", "order", "costs", "outcomes"}}
+_WHEN_OK = {
+    True: {"checkpoints", "troubles"},
+    False: {"n", "stands", "order", "carried", "audit", "findings", "costs", "outcomes"},
+}
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,12 @@ def read_record(path: Path) -> Plain:
     Raises:
         StoreError: torn, changed, written under another protocol, or not what its name says.
     """
-    record = read_json(path)
-    if record.get("protocol") != PROTOCOL:
-        was = record.get("protocol", "none")
-        raise StoreError(f"{path} was written under protocol {was}, not {PROTOCOL}; not used")
+    record, of_cell = read_json(path), path.name == "cell.json"
+    ours, was = PROTOCOL if of_cell else ATTACKED, record.get("protocol", "none")
+    if was != ours:
+        raise StoreError(f"{path} was written under protocol {was}, not {ours}; not used")
     if record.pop(SEAL, "") != digest(record):
         raise StoreError(f"{path} was changed after it was written; not used")
-    of_cell = path.name == "cell.json"
     wanted = _ALWAYS | (_OF_CELL if of_cell else _OF_EVALUATION)
     if not wanted | (_WHEN_OK[of_cell] if record["status"] == "ok" else set()) <= record.keys():
         raise StoreError(f"{path} is incomplete; not used")

@@ -70,6 +70,8 @@ class Run:
 class Method:
     """Base of every method. Only ``loss`` has to be written."""
 
+    stochastic: ClassVar[bool] = False
+    """Whether the deployed model draws: the same image may get other logits the next time."""
     select_on: ClassVar[Literal["natural", "robust"]] = "natural"
     """Which validation accuracy chooses the best checkpoint; the other one breaks ties."""
 

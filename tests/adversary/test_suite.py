@@ -11,9 +11,10 @@ import sklearn
 import torch
 from torch import Tensor, nn
 
+from robench.adversary.attack import Attack, checked, right
 from robench.adversary.packages import BUDGETS, AutoAttack
 from robench.adversary.pgd import PGD, PGDAttack
-from robench.adversary.suite import Attack, Suite, checked, right, suite
+from robench.adversary.suite import Suite, suite
 from robench.check import tiny
 from robench.errors import AttackError, ConfigError, PluginError
 from robench.threat import Threat
@@ -63,9 +64,9 @@ THREE = {name: AutoAttack(name) for name in ("apgd-ce", "apgd-t", "fab-t")}
 @pytest.mark.parametrize(
     ("attacks", "changes", "message"),
     [
-        ({"pgd": PGD_1}, {"verdict": "full"}, "only AutoAttack's four attacks"),
-        (THREE, {"verdict": "full"}, "only AutoAttack's four attacks"),
-        ({"pgd": PGD_1}, {"verdict": "great"}, "verdict 'great' is none of full, upper-bound"),
+        ({"pgd": PGD_1}, {"verdict": "full"}, "only AutoAttack's attacks at their published"),
+        (THREE, {"verdict": "full"}, "only AutoAttack's attacks at their published"),
+        ({"pgd": PGD_1}, {"verdict": "great"}, "verdict 'great' is none of full, audited"),
         ({"pgd": PGD_1}, {"norms": ("L3",)}, "should be some of Linf, L2"),
         ({"pgd": PGD_1}, {"norms": ()}, "should be some of Linf, L2"),
         ({"pgd": PGD_1}, {"needs": ("foolbox",)}, "should be a tuple of tuples"),
@@ -120,7 +121,7 @@ class Weak(AutoAttack):
 
 
 def test_a_subclass_of_autoattack_is_not_autoattack() -> None:
-    with pytest.raises(PluginError, match="only AutoAttack's four attacks"):
+    with pytest.raises(PluginError, match="only AutoAttack's attacks at their published"):
         Suite({name: Weak(name) for name in BUDGETS}, verdict="full")
 
 

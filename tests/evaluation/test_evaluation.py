@@ -15,8 +15,9 @@ from robench.check import tiny
 from robench.data.load import Images
 from robench.device import full_precision
 from robench.errors import StoreError
-from robench.evaluation.evaluate import CHUNK, evaluate
+from robench.evaluation.evaluate import evaluate
 from robench.evaluation.outcomes import Outcomes, pack, unpack
+from robench.evaluation.trial import CHUNK
 from robench.threat import Threat
 from tests.conftest import Unsure
 
@@ -28,7 +29,8 @@ def test_what_is_packed_comes_back(
     rng = np.random.default_rng(seed)
     names = ["natural", *(f"attack-{i}" for i in range(attacks))]
     stands = {name: rng.random(n) < 0.5 for name in names}
-    outcomes = Outcomes(stands, rng.integers(0, 10, n), rng.permutation(n))
+    carried = rng.random(n) < 0.5
+    outcomes = Outcomes(stands, rng.integers(0, 10, n), rng.permutation(n), carried)
     path = tmp_path_factory.mktemp("packed") / "a.npz"
     path.write_bytes(pack(outcomes))
     found = unpack(path)
@@ -37,6 +39,7 @@ def test_what_is_packed_comes_back(
     assert np.array_equal(found.y, outcomes.y)
     assert np.array_equal(found.origin, outcomes.origin)
     assert np.array_equal(found.worst, stands[names[-1]])
+    assert np.array_equal(found.carried, carried)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"not a zip"])
@@ -45,7 +48,8 @@ def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"a\.npz cannot be read"):
         unpack(path)
-    whole = pack(Outcomes({"natural": np.ones(99, bool)}, np.zeros(99, int), np.arange(99)))
+    ones = np.ones(99, bool)
+    whole = pack(Outcomes({"natural": ones}, np.zeros(99, int), np.arange(99), ones))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(StoreError, match=r"a\.npz cannot be read"):
         unpack(path)
@@ -71,18 +75,23 @@ def images(unsure: Unsure, copies: int = 1) -> Images:
 
 
 def test_counts_outcomes_and_costs(unsure: Unsure) -> None:
-    part, told = images(unsure, 2), list[tuple[str, int, int]]()
+    part, told = images(unsure, 2), list[tuple[object, ...]]()
     weak = PGDAttack(pgd=PGD(steps=1, step_size=0.002))
     found = Suite({"one": weak, "ten": PGDAttack(pgd=PGD(steps=10))})
-    outcomes, costs = evaluate(
-        unsure.model, found, part, Threat("Linf", 0.01), 0, lambda *after: told.append(after)
+    (result,) = evaluate(
+        unsure.model, found, part, [Threat("Linf", 0.01)], 0, lambda *after: told.append(after)
     )
+    outcomes, costs = result.outcomes, result.costs
     natural = unsure.model(part.x()).argmax(1) == part.y
     assert np.array_equal(outcomes.stands["natural"], natural.numpy())
     counts = [int(mask.sum()) for mask in outcomes.stands.values()]
     assert counts[0] > counts[1] > counts[2] > 0
-    assert told[-3:] == [(name, count, 512) for name, count in
-                         zip(("natural", "one", "ten"), counts, strict=True)]  # fmt: skip
+    last = {event[0]: event[1:] for event in told}
+    assert last == {
+        "natural": (0, counts[0], 512, 512),
+        "one": (0, counts[1], counts[0], counts[0]),
+        "ten": (0, counts[2], counts[1], counts[1]),
+    }
     assert costs["natural"].forwards == 512
     # A start, its step's end, and the check by the suite, for every image that was right.
     assert (costs["one"].forwards, costs["one"].backwards) == (3 * counts[0], counts[0])
@@ -94,7 +103,7 @@ def test_the_same_seed_gives_the_same_outcomes(unsure: Unsure) -> None:
 
     def outcomes(seed: int) -> np.ndarray:
         model, threat = unsure.model, Threat("Linf", 0.1)
-        return evaluate(model, found, part, threat, seed, lambda *_: None)[0].worst
+        return evaluate(model, found, part, [threat], seed, lambda *_: None)[0].outcomes.worst
 
     assert np.array_equal(outcomes(1), outcomes(1))
     assert not np.array_equal(outcomes(1), outcomes(2))
@@ -107,10 +116,10 @@ def test_images_come_in_chunks(unsure: Unsure) -> None:
         sizes.append(len(x))
         return x
 
-    evaluate(unsure.model, Suite({"spy": spy}), images(unsure, 2), Threat("Linf", 0.01), 0,
+    evaluate(unsure.model, Suite({"spy": spy}), images(unsure, 2), [Threat("Linf", 0.01)], 0,
              lambda *_: None)  # fmt: skip
-    assert len(sizes) == 3
-    assert max(sizes) <= CHUNK
+    assert sizes[0] == CHUNK  # of those that are right, wherever they lie
+    assert 0 < sum(sizes) - CHUNK <= CHUNK
 
 
 def test_precision_is_full_inside_and_given_back() -> None:
@@ -129,7 +138,7 @@ def test_a_module_in_train_mode_is_put_in_eval_mode() -> None:
         model,
         Suite({"none": lambda model, x, y, threat: x}),
         test,
-        Threat("Linf", 0.0),
+        [Threat("Linf", 0.0)],
         0,
         lambda *_: None,
     )

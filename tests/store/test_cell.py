@@ -42,7 +42,8 @@ def test_every_field_is_in_the_key_or_known_not_to_be(name: str) -> None:
 def test_every_field_of_an_evaluation_is_in_its_key(name: str) -> None:
     other: dict[str, Any] = {
         "cell": "y" * 64, "checkpoint": "last", "suite": "standard", "judge": {},
-        "norm": "L2", "eps": Fraction(2, 255), "test_limit": 10,
+        "norm": "L2", "eps": Fraction(2, 255), "test_limit": 10, "sources": {"a": "b"},
+        "sweep": (Fraction(1, 255), Fraction(2, 255)),
     }  # fmt: skip
     assert replace(EVALUATION, **{name: other[name]}).key != EVALUATION.key
 

@@ -1,0 +1,181 @@
+"""Auto-PGD: projected ascent with momentum whose step size falls by itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, ClassVar
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from robench.adversary.gradient import gradient
+from robench.adversary.hunt import Hunt, likeliest
+from robench.adversary.losses import LOSSES, Loss, LossName, targeted_dlr
+from robench.threat import Threat, per_image
+
+Count = Annotated[int, Meta(ge=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class APGD:
+    """Auto-PGD (Croce & Hein 2020, arXiv:2003.01690, algorithm 1)."""
+
+    only_calls: ClassVar[bool] = True
+
+    loss: LossName = "cross-entropy"
+    """What is raised."""
+    steps: Count = 100
+    """Ascent steps."""
+    restarts: Count = 1
+    """Random starts, each for the images that still stand."""
+    draws: Count = 1
+    """Gradients averaged a step: expectation over transformation, for stochastic models."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
+        hunt, climb = Hunt(x, threat), _Climb(model, LOSSES[self.loss], self.steps, self.draws)
+        for _ in range(self.restarts):
+            hunt.go(climb, x, y, y)
+        return hunt.x_adv
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetedAPGD:
+    """Auto-PGD on the targeted DLR loss, one target after the other (Croce & Hein 2020)."""
+
+    only_calls: ClassVar[bool] = True
+
+    targets: Count = 9
+    """Likeliest wrong classes of the unperturbed image, as far as there are that many."""
+    steps: Count = 100
+    """Ascent steps a target."""
+    restarts: Count = 1
+    """Random starts a target."""
+    draws: Count = 1
+    """Gradients averaged a step: expectation over transformation, for stochastic models."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
+        hunt, climb = Hunt(x, threat), _Climb(model, targeted_dlr, self.steps, self.draws)
+        with torch.no_grad():
+            targets = likeliest(model(x), y, self.targets)
+        for target in targets:
+            pair = torch.stack([y, target], dim=1)
+            for _ in range(self.restarts):
+                hunt.go(climb, x, y, pair)
+        return hunt.x_adv
+
+
+@dataclass(frozen=True)
+class _Climb:
+    """One run from a random start."""
+
+    model: nn.Module
+    loss: Loss
+    steps: int
+    draws: int
+
+    def __call__(self, x: Tensor, y: Tensor, goal: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
+        """The first wrong iterate of each image, and which images have one."""
+        found, fell = x.clone(), torch.zeros_like(y, dtype=torch.bool)
+        index, checkpoints = torch.arange(len(x), device=x.device), dict(_checkpoints(self.steps))
+        now = _begin(x, y, goal, threat)
+        for step in range(self.steps + 1):
+            logits, values, grad = gradient(self.model, now.x_adv, self.loss, now.goal, self.draws)
+            wrong = logits.argmax(1) != now.y
+            now.look(values, grad, first=step == 0)
+            if step in checkpoints:
+                now.adapt(checkpoints[step])
+            if wrong.any():
+                found[index[wrong]], fell[index[wrong]] = now.seen[wrong], True
+                index, now, threat = index[~wrong], now.at(~wrong), threat.at(~wrong)
+            if step == self.steps or not len(index):
+                break
+            now.move(threat, momentum=0.25 if step else 0.0)
+        return found, fell
+
+
+def _checkpoints(steps: int) -> Iterator[tuple[int, int]]:
+    """Steps after which the step size is reconsidered, each with the steps since the last one.
+
+    The first comes after 22 % of the steps; gaps shrink by 3 % of them, down to 6 %.
+    """
+    gap, step = max(int(0.22 * steps), 1), 0
+    while (step := step + gap) <= steps:
+        yield step, gap
+        gap = max(gap - max(int(0.03 * steps), 1), max(int(0.06 * steps), 1))
+
+
+@dataclass
+class _State:
+    """Where the images are that still stand: a row of every tensor an image."""
+
+    x: Tensor
+    y: Tensor
+    goal: Tensor
+    x_adv: Tensor
+    """Where the next step starts."""
+    previous: Tensor
+    """Where the last step started."""
+    seen: Tensor
+    """Where the model was asked last."""
+    grad: Tensor
+    size: Tensor
+    value: Tensor
+    """Of the loss, after the last step."""
+    best: Tensor
+    """The largest value so far, and where it was met."""
+    best_x: Tensor
+    best_grad: Tensor
+    rises: Tensor
+    """Steps since the last checkpoint that raised the loss."""
+    best_then: Tensor
+    """The largest value at the last checkpoint."""
+    halved: Tensor
+    """Whether the last checkpoint halved the step size."""
+
+    def at(self, keep: Tensor) -> "_State":
+        return replace(self, **{f.name: getattr(self, f.name)[keep] for f in fields(self)})
+
+    def look(self, values: Tensor, grad: Tensor, *, first: bool) -> None:
+        """Take note of what the model said at ``x_adv``."""
+        self.seen, self.grad = self.x_adv, grad
+        if first:
+            self.best, self.best_then, self.best_grad = values, values, grad
+            return
+        self.rises = self.rises + (values > self.value)
+        better = values > self.best
+        wide = per_image(better, self.x).bool()
+        self.best_x = torch.where(wide, self.x_adv, self.best_x)
+        self.best_grad = torch.where(wide, grad, self.best_grad)
+        self.best, self.value = torch.where(better, values, self.best), values
+
+    def adapt(self, gap: int) -> None:
+        """Halve the step size and go back to the best point where the ascent has stalled."""
+        stalled = ~self.halved & (self.best_then >= self.best)
+        self.halved = (self.rises <= 0.75 * gap) | stalled
+        wide = per_image(self.halved, self.x).bool()
+        self.size = torch.where(self.halved, self.size / 2, self.size)
+        self.x_adv = torch.where(wide, self.best_x, self.x_adv)
+        self.grad = torch.where(wide, self.best_grad, self.grad)
+        self.rises, self.best_then = torch.zeros_like(self.rises), self.best
+
+    def move(self, threat: Threat, momentum: float) -> None:
+        """One step, with a share of the last one."""
+        here, size = self.x_adv, per_image(self.size, self.x)
+        step = threat.project(here + size * threat.direction(self.grad), self.x)
+        ahead = here + (step - here) * (1 - momentum) + (here - self.previous) * momentum
+        self.previous, self.x_adv = here, threat.project(ahead, self.x)
+
+
+def _begin(x: Tensor, y: Tensor, goal: Tensor, threat: Threat) -> _State:
+    """A random start at the rim of the ball, and steps of twice its radius.
+
+    The value before the first step counts as 0, as in the authors' code.
+    """
+    start, zero = threat.rim(x), torch.zeros(len(x), device=x.device, dtype=x.dtype)
+    size = 2 * torch.as_tensor(threat.eps, device=x.device, dtype=x.dtype).expand(len(x))
+    return _State(
+        x, y, goal, start, start, start, zero, size, zero, zero, start, zero, zero, zero,
+        torch.ones_like(y, dtype=torch.bool),
+    )  # fmt: skip

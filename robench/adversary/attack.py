@@ -1,0 +1,101 @@
+"""What an attack is, and one attack on one batch of images: nothing it returns is trusted."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from robench.errors import AttackError
+from robench.seeds import seeded
+from robench.threat import Threat
+
+
+class Attack(Protocol):
+    """Anything that perturbs labelled images; a plain function will do.
+
+    One that only calls the model, and asks for gradients of images, may say so with a class
+    attribute ``only_calls = True``: it is then given a faster copy of the same network.
+    """
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, /) -> Tensor:
+        """Perturbed images, (B, C, H, W) in [0, 1]; the model is in eval mode."""
+        ...
+
+
+def attempt(
+    name: str, attack: Attack, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int
+) -> Tensor:
+    """An attack's images, checked and projected.
+
+    Raises:
+        AttackError: it failed, left the threat model, returned NaN or changed the model.
+        torch.OutOfMemoryError: the batch is too large; a smaller one may do.
+    """
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with seeded(seed), _frozen(model):
+        try:
+            x_adv = attack(model, x.clone(), y.clone(), threat)  # its own: it may write into them
+        except AttackError:
+            raise
+        except (Exception, SystemExit) as error:
+            if out_of_memory(error):
+                raise torch.OutOfMemoryError(str(error)) from error
+            raise AttackError(f"attack {name!r} failed: {type(error).__name__}: {error}") from error
+    if any(module.training for module in model.modules()):
+        raise AttackError(f"attack {name!r} left the model in train mode")
+    after = model.state_dict()
+    if any(not torch.equal(tensor, after[key]) for key, tensor in before.items()):
+        raise AttackError(f"attack {name!r} changed the model")
+    return checked(name, x_adv, x, threat)
+
+
+def checked(name: str, x_adv: Tensor, x: Tensor, threat: Threat, slack: float = 1e-5) -> Tensor:
+    """The same images, projected; an error when they were out by more than rounding."""
+    if x_adv.shape != x.shape:
+        raise AttackError(f"attack {name!r} returned images of shape {tuple(x_adv.shape)}")
+    x_adv = x_adv.detach().to(x.dtype)
+    outside = torch.maximum(-x_adv, x_adv - 1).amax()
+    excess = torch.maximum((threat.distance(x_adv, x) - threat.eps).amax(), outside).item()
+    if math.isnan(excess):
+        raise AttackError(f"attack {name!r} returned NaN")
+    if excess > slack:
+        raise AttackError(f"attack {name!r} left the threat model by {excess:.2g}")
+    return threat.project(x_adv, x)
+
+
+@torch.no_grad()
+def right(model: nn.Module, x: Tensor, y: Tensor, looks: int = 1) -> Tensor:
+    """Which images (B,) are classified rightly, by most of several looks at a stochastic model.
+
+    Raises:
+        AttackError: a logit is not finite.
+    """
+    votes = torch.zeros(len(x), device=x.device)
+    for _ in range(looks):
+        logits = model(x)
+        if not logits.isfinite().all():
+            raise AttackError("the model's logits are not finite")
+        votes += logits.argmax(1) == y
+    return votes > looks / 2
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """CUDA has an error of its own for it; a CPU's allocator only says so."""
+    said = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return said or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """No gradients for parameters: attacks need none, and some would leave them behind."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)

@@ -1,0 +1,79 @@
+"""Square Attack: random search with squares, which needs no gradient."""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, ClassVar
+
+import torch
+from msgspec import Meta
+from torch import Tensor, nn
+
+from robench.adversary.hunt import Hunt
+from robench.adversary.losses import margin
+from robench.adversary.proposals import proposals
+from robench.threat import Threat
+
+Count = Annotated[int, Meta(ge=1)]
+
+_SHRINKS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""Queries after which the area is halved (Andriushchenko et al. 2020, section 5)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """Square Attack on the margin (Andriushchenko et al. 2020, arXiv:1912.00049).
+
+    All images of a batch share the place of a proposal, as in AutoAttack. What a deterministic
+    model has already refused for an image is not asked again, nor what would leave it as it is.
+    """
+
+    only_calls: ClassVar[bool] = True
+
+    queries: Count = 5000
+    """Proposals, not counting the start."""
+    restarts: Count = 1
+    """Random starts, each for the images that still stand."""
+    area: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    """Share of the image that the first squares cover; the paper's p."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
+        hunt = Hunt(x, threat)
+        with torch.no_grad():
+            for _ in range(self.restarts):
+                hunt.go(partial(self._search, model), x, y)
+        return hunt.x_adv
+
+    def share(self, query: int) -> float:
+        """How much of the image the squares of a query cover."""
+        return self.area / 2.0 ** bisect_left(_SHRINKS, query)
+
+    def _search(
+        self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat
+    ) -> tuple[Tensor, Tensor]:
+        """Perturbed images, and which of them are wrong."""
+        propose = proposals(x, threat)
+        best = propose.start()
+        value, again = margin(model(best), y), margin(model(best), y)
+        propose.remember = bool((value - again).abs().max() <= 1e-5 * value.abs().max())
+        found, fell, index = best.clone(), value >= 0, torch.arange(len(x), device=x.device)
+        stands = ~fell
+        for query in range(self.queries):
+            if not stands.all():
+                index, best, value, y = index[stands], best[stands], value[stands], y[stands]
+                propose.keep(stands)
+            if not len(index):
+                break
+            rows, candidates = propose(best, query, self.share(query))
+            if not len(rows):
+                stands = torch.ones_like(index, dtype=torch.bool)
+                continue
+            values = margin(model(candidates), y[rows])
+            better = values > value[rows]
+            taken = rows[better]
+            best[taken], value[taken] = candidates[better], values[better]
+            propose.accept(taken, query)
+            stands = value < 0
+            found[index[~stands]], fell[index[~stands]] = best[~stands], True
+        return found, fell

@@ -1,0 +1,52 @@
+"""Transfer: images crafted on another model's weights, and looked at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor, nn
+
+from robench.adversary.attack import Attack
+from robench.adversary.pgd import PGD
+from robench.errors import AttackError
+from robench.threat import Threat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """An attack on the cell of another method: same data, network, seed and training ball.
+
+    A model is no less robust against its own gradients than against those of another, unless its
+    own lead nowhere (Papernot et al. 2016, arXiv:1605.07277; Carlini et al. 2019, 1902.06705).
+    """
+
+    source: str
+    """The other method."""
+    attack: PGD = field(default_factory=lambda: PGD(steps=40))
+    """All its steps are made: an image just over the other model's boundary transfers badly."""
+    surrogate: nn.Module | None = None
+    """The other model, once it is there."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        """Images that the other model gets most wrong."""
+        if self.surrogate is None:
+            raise AttackError(f"there is no cell of {self.source} to craft on")
+        return self.attack(self.surrogate, x, y, threat)
+
+
+def sources(attacks: Mapping[str, Attack]) -> tuple[str, ...]:
+    """Methods whose cells the attacks need."""
+    found = (attack.source for attack in attacks.values() if isinstance(attack, Transfer))
+    return tuple(dict.fromkeys(found))
+
+
+def crafted_on(
+    attacks: Mapping[str, Attack], surrogates: Mapping[str, nn.Module]
+) -> dict[str, Attack]:
+    """The attacks with what they craft on; without those whose model there is not."""
+    found: dict[str, Attack] = {}
+    for name, attack in attacks.items():
+        if not isinstance(attack, Transfer):
+            found[name] = attack
+        elif attack.source in surrogates:
+            found[name] = replace(attack, surrogate=surrogates[attack.source])
+    return found

@@ -1,0 +1,49 @@
+"""Flags that the outcomes of a whole suite show without another look at the model; no torch."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from robench.evaluation.flags import Finding
+
+Mask = npt.NDArray[np.bool_]
+
+FEW = 5
+"""Images that stand by luck for one attack, in any test set."""
+
+
+def read_off(stands: Mapping[str, Mask]) -> dict[str, Finding]:
+    """What ``natural`` and then each attack in order leave standing, to findings.
+
+    ``gap``: the first attack, not counting one called fgsm, leaves over 10 points more standing
+    than all together, and over 5 images. ``black-box-wins``: an attack whose name holds ``square``,
+    when another came before it, lowers robust accuracy by over 0.2 points (AutoAttack's own rule),
+    and by more than one image: below 1,000 images one is over 0.1 points, and every attack misses
+    one by luck.
+    """
+    names = [name for name in stands if name != "natural"]
+    many_steps = [name for name in names if "fgsm" not in name]
+    return {"gap": _gap(stands, many_steps), "black-box-wins": _black_box(stands, names)}
+
+
+def _gap(stands: Mapping[str, Mask], names: list[str]) -> Finding:
+    if len(names) < 2:
+        return Finding("unknown", "the suite has only one attack of several steps")
+    first, last = (stands[name] for name in (names[0], names[-1]))
+    lost, of = int(first.sum() - last.sum()), len(first)
+    up = lost > 0.1 * of and lost > FEW
+    detail = f"{names[0]} leaves {first.mean():.1%}, all attacks {last.mean():.1%}"
+    return Finding("up" if up else "ok", f"{detail} ({lost} of {of} images)")
+
+
+def _black_box(stands: Mapping[str, Mask], names: list[str]) -> Finding:
+    after = {name: before for before, name in zip(names, names[1:], strict=False)}
+    squares = [name for name in after if "square" in name]
+    if not squares:
+        return Finding("unknown", "no black-box attack comes after a white-box one")
+    won = {name: int(stands[after[name]].sum() - stands[name].sum()) for name in squares}
+    most, of = max(won.values()), len(stands[squares[0]])
+    up = most > 1 and most > 0.002 * of
+    told = ", ".join(f"{name} breaks {count}" for name, count in won.items())
+    return Finding("up" if up else "ok", f"{told} of {of} images that stood everything before it")

@@ -1,0 +1,187 @@
+"""What is known of every image at every radius while a suite runs, and what each attack cost."""
+
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from robench.adversary.attack import Attack, attempt, right
+from robench.data.load import Images
+from robench.errors import AttackError
+from robench.models.passes import Passes
+from robench.seeds import derive
+from robench.threat import Threat
+
+CHUNK = 250
+"""Images attacked at once. What an attack draws depends on it, so it is part of the protocol."""
+
+After = Callable[[str, int, int, int, int], None]
+"""Called after each chunk: the attack's name, the number of the radius, how many images stand
+there, how many of those to be attacked were seen, and how many these are."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one attack spent."""
+
+    seconds: float = 0.0
+    forwards: int = 0
+    backwards: int = 0
+    peak_mb: float = 0.0
+    """Most memory in use: of the device on CUDA, of the process elsewhere."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Both one after the other."""
+        return Cost(
+            self.seconds + other.seconds,
+            self.forwards + other.forwards,
+            self.backwards + other.backwards,
+            max(self.peak_mb, other.peak_mb),
+        )
+
+
+@dataclass
+class Level:
+    """One radius."""
+
+    threat: Threat
+    fallen: Tensor
+    """Number of the attack that broke each image, (N,); -1: none."""
+    carried: Tensor
+    """Images, (N,), whose verdict comes from another radius."""
+    costs: dict[str, Cost] = field(default_factory=dict)
+
+    def stands(self) -> Tensor:
+        """Images, (N,), that nothing has broken; those that were wrong to begin with too."""
+        return self.fallen < 0
+
+
+class Trial:
+    """A model and its images, at radii in ascending order."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        fast: nn.Module,
+        images: Images,
+        threats: Sequence[Threat],
+        passes: list[Passes],
+        *,
+        looks: int,
+        carries: bool,
+        seed: int,
+        after: After,
+    ) -> None:
+        self.model, self.fast, self.images = model, fast, images
+        self.looks, self.carries = looks, carries
+        self.seed, self.after, self._passes = seed, after, passes
+        none = torch.full_like(images.y, -1)
+        self.levels = [Level(t, none.clone(), none > 0) for t in threats]
+        self.natural = none > 0
+        self.chunk = CHUNK
+        """Fewer once memory has run out."""
+
+    def look(self) -> None:
+        """Which images are right to begin with; the cost goes to the first radius."""
+        every = torch.arange(len(self.images), device=self.natural.device)
+        with self._measured(self.levels[0], "natural"):
+            for part in every.split(CHUNK):
+                self.natural[part] = self._right(self.images.x(part), part)
+                seen = int(part[-1]) + 1
+                self.after("natural", 0, int(self.natural.sum()), seen, len(every))
+
+    def strike(self, number: int, name: str, attack: Attack, at: int, todo: Tensor) -> None:
+        """Attack some images, (K,) positions, at one radius; every radius learns from it."""
+        level, seen = self.levels[at], 0
+        if not len(todo):
+            return
+        with self._measured(level, name):
+            for part in todo.split(self.chunk):
+                x_adv = self._attacked(name, attack, level.threat, part)
+                fell = ~self._right(x_adv, part)
+                self._note(number, at, part[fell], x_adv[fell])
+                seen += len(part)
+                stand = int((self.natural & level.stands()).sum())
+                self.after(name, at, stand, seen, len(todo))
+
+    def hold(self, at: int) -> None:
+        """What stands at a radius after everything stands at every smaller one."""
+        standing = self.levels[at].stands()
+        for level in self.levels[:at]:
+            if level.threat.eps:
+                level.carried |= standing & self.natural
+
+    def _note(self, number: int, at: int, part: Tensor, x_adv: Tensor) -> None:
+        """A broken image is broken at all larger radii, and at those where its like is wrong too.
+
+        What broke it is cut to the next smaller ball and looked at there: a start for free. Not
+        after the first attack, which runs at every radius: its number is to be its own.
+        """
+        self._mark(number, at, part, carried=False)
+        if not self.carries:
+            return
+        for larger in range(at + 1, len(self.levels)):
+            self._mark(number, larger, part, carried=True)
+        for smaller in reversed(range(at if number else 0)):
+            if not len(part):
+                return
+            x_adv = self.levels[smaller].threat.project(x_adv, self.images.x(part))
+            wrong = ~self._right(x_adv, part)
+            part, x_adv = part[wrong], x_adv[wrong]
+            self._mark(number, smaller, part, carried=True)
+
+    def _mark(self, number: int, at: int, part: Tensor, *, carried: bool) -> None:
+        level = self.levels[at]
+        new = part[level.fallen[part] < 0]
+        level.fallen[new], level.carried[new] = number, carried
+
+    def _attacked(self, name: str, attack: Attack, threat: Threat, part: Tensor) -> Tensor:
+        """In halves of the batch when it does not fit into memory."""
+        model = self.fast if getattr(attack, "only_calls", False) else self.model
+        x, y = self.images.x(part), self.images.y[part]
+        try:
+            return attempt(name, attack, model, x, y, threat, derive(self.seed, name, int(part[0])))
+        except torch.OutOfMemoryError as error:
+            if len(part) == 1:
+                raise AttackError(
+                    f"attack {name!r} needs more memory than one image has"
+                ) from error
+        del x, y
+        self.chunk = (len(part) + 1) // 2
+        return torch.cat([self._attacked(name, attack, threat, p) for p in part.split(self.chunk)])
+
+    def _right(self, x: Tensor, part: Tensor) -> Tensor:
+        if not len(part):
+            return torch.zeros_like(part, dtype=torch.bool)
+        return right(self.model, x, self.images.y[part], self.looks)
+
+    @contextmanager
+    def _measured(self, level: Level, name: str) -> Iterator[None]:
+        cuda = self.natural.device.type == "cuda"
+        if cuda:
+            torch.cuda.reset_peak_memory_stats(self.natural.device)
+        started, forwards, backwards = time.perf_counter(), *self._so_far()
+        yield
+        if cuda:
+            torch.cuda.synchronize(self.natural.device)
+        now = self._so_far()
+        spent = Cost(
+            time.perf_counter() - started,
+            now[0] - forwards,
+            now[1] - backwards,
+            _peak_mb(self.natural.device),
+        )
+        level.costs[name] = level.costs.get(name, Cost()) + spent
+
+    def _so_far(self) -> tuple[int, int]:
+        return sum(p.forwards for p in self._passes), sum(p.backwards for p in self._passes)
+
+
+def _peak_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
