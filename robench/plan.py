@@ -36,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a grid, and what they share; those that others craft on come first."""
+    """All jobs of a grid, and what they share."""
 
     jobs: tuple[Job, ...]
     suites: Mapping[str, Suite]
@@ -47,6 +47,12 @@ class Plan:
     """By the name of a suite, the one that takes its place on a stochastic model."""
     notes: tuple[str, ...] = field(default=())
     """What a person should know before it starts."""
+
+    @property
+    def sources(self) -> tuple[Job, ...]:
+        """Jobs on whose cells others craft images."""
+        keys = {key for job in self.jobs for e in job.evaluations for key in e.sources.values()}
+        return tuple(job for job in self.jobs if job.cell.key in keys)
 
 
 def plan(request: Request, device: torch.device) -> Plan:
@@ -77,7 +83,7 @@ def plan(request: Request, device: torch.device) -> Plan:
         evaluations = tuple(_evaluations(cell, request, data[cell.dataset], judges, crafted))
         jobs.append(Job(cell, training.method, shared[training.dataset], evaluations))
     notes = dict.fromkeys(note for job in jobs for note in _notes(job))
-    return Plan(tuple(_sources_first(jobs)), suites, data, shared, stand_ins, tuple(notes))
+    return Plan(tuple(jobs), suites, data, shared, stand_ins, tuple(notes))
 
 
 def _judge(name: str, found: Suite) -> Plain:
@@ -165,12 +171,6 @@ def _sources(name: str, found: Suite, cell: Cell, cells: Sequence[Cell]) -> dict
         if cell.key not in like:
             keys[method] = like[0]
     return keys
-
-
-def _sources_first(jobs: Sequence[Job]) -> list[Job]:
-    """What others craft on is trained before them."""
-    needed = {key for job in jobs for e in job.evaluations for key in e.sources.values()}
-    return sorted(jobs, key=lambda job: job.cell.key not in needed)
 
 
 def _load(name: str, request: Request, device: torch.device) -> Data:

@@ -4,7 +4,7 @@ A cell is done when its record says so, and every file appears whole, so startin
 again. One failed cell is a row with its reason; it stops no other, and no accuracy comes of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -29,23 +29,42 @@ def run(plan: Plan, results: Path, rerun: Rerun, tell: Tell) -> bool:
     todo = [left(job, cell_folder(results, job.cell), rerun) for job in plan.jobs]
     evaluations = sum(len(job.evaluations) for job in todo)
     tell(Started(len(plan.jobs), sum(job.train for job in todo), evaluations))
-    fine, waiting = True, list(plan.jobs)
+    trained: set[str] = set()
+
+    def whole(job: Job, folder: CellFolder) -> bool:
+        if job.cell.key not in trained:
+            trained.update(_train(job, plan, folder, rerun, tell))
+        return _attack(job, plan, folder, rerun, tell, trained=job.cell.key in trained)
+
+    def weights(job: Job, folder: CellFolder) -> bool:
+        trained.update(_train(job, plan, folder, rerun, tell))
+        return True
+
     try:
-        for wait in (False, True):  # cells that another process works on come last
-            busy = []
-            for job in waiting:
-                folder = cell_folder(results, job.cell)
-                with locked(folder.lock, wait=wait) as mine:
-                    if mine:
-                        fine &= _run(job, plan, folder, rerun, tell)
-                    else:
-                        busy.append(job)
-            if busy:
-                tell(Warned(f"{len(busy)} cells are being worked on elsewhere; waiting for them"))
-            waiting = busy
+        _each(plan.sources, weights, results, tell)  # others craft on them, and they on each other
+        return _each(plan.jobs, whole, results, tell)
     finally:
         for problem in table.write_tables(results)[1]:
             tell(Warned(problem))
+
+
+def _each(
+    jobs: Sequence[Job], do: Callable[[Job, CellFolder], bool], results: Path, tell: Tell
+) -> bool:
+    """Jobs in order, those that another process works on last; whether all of it is fine."""
+    fine, waiting = True, list(jobs)
+    for wait in (False, True):
+        busy = []
+        for job in waiting:
+            folder = cell_folder(results, job.cell)
+            with locked(folder.lock, wait=wait) as mine:
+                if mine:
+                    fine &= do(job, folder)
+                else:
+                    busy.append(job)
+        if busy:
+            tell(Warned(f"{len(busy)} cells are being worked on elsewhere; waiting for them"))
+        waiting = busy
     return fine
 
 
@@ -74,19 +93,24 @@ def left(job: Job, folder: CellFolder, rerun: Rerun) -> Left:
     return Left(bool(todo) and not folder.has_weights(record), todo, alone)
 
 
-def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> bool:
-    """One job, while its cell's lock is held; whether all of it is there and fine."""
-    data = plan.data[job.cell.dataset]
+def _train(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> list[str]:
+    """Train a cell if it needs it, while its lock is held; its key if it was trained."""
     before = _trusted(folder.record, tell)
     for evaluation in job.evaluations:
         _trusted(folder.outcome(evaluation), tell)
+    if not left(job, folder, rerun).train:
+        return []
+    if before is not None and before["status"] == "ok" and rerun != "always":
+        tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
+    train_cell(job, plan.data[job.cell.dataset], folder, tell)
+    return [job.cell.key]
+
+
+def _attack(
+    job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell, *, trained: bool
+) -> bool:
+    """Attack what was trained now or before; whether all of the job is there and fine."""
     todo = left(job, folder, rerun)
-    trains = todo.train
-    if trains:
-        if before is not None and before["status"] == "ok" and rerun != "always":
-            tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
-        train_cell(job, data, folder, tell)
-        todo = left(job, folder, rerun)  # outcomes of other weights are no longer its own
     record = read_record(folder.record)
     if not about(job).items() <= record.items():  # it belongs to this grid from now on
         record |= about(job)
@@ -94,7 +118,7 @@ def _run(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> 
     if record["status"] == "ok":
         for together in _together(job, todo.evaluations):
             _evaluate(job, together, plan, folder, tell)
-    elif not trains:
+    elif not trained:
         tell(_left_alone(f"{job.cell.label} seed {job.cell.seed}", record))
     for evaluation in todo.failed:
         tell(_left_alone(describe(job, evaluation), read_record(folder.outcome(evaluation))))

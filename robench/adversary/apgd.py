@@ -15,6 +15,12 @@ from robench.threat import Threat, per_image
 
 Count = Annotated[int, Meta(ge=1)]
 
+MOMENTUM = 0.25
+"""Share of a step that the one before it makes up."""
+
+RISES = 0.75
+"""Share of steps that should raise the loss; the paper's rho."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class APGD:
@@ -30,6 +36,11 @@ class APGD:
     """Random starts, each for the images that still stand."""
     draws: Count = 1
     """Gradients averaged a step: expectation over transformation, for stochastic models."""
+
+    @property
+    def budget(self) -> str:
+        """What no setting changes, in words."""
+        return _budget(self.steps)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
@@ -53,6 +64,11 @@ class TargetedAPGD:
     """Random starts a target."""
     draws: Count = 1
     """Gradients averaged a step: expectation over transformation, for stochastic models."""
+
+    @property
+    def budget(self) -> str:
+        """What no setting changes, in words."""
+        return _budget(self.steps)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
@@ -91,8 +107,16 @@ class _Climb:
                 index, now, threat = index[~wrong], now.at(~wrong), threat.at(~wrong)
             if step == self.steps or not len(index):
                 break
-            now.move(threat, momentum=0.25 if step else 0.0)
+            now.move(threat, momentum=MOMENTUM if step else 0.0)
         return found, fell
+
+
+def _budget(steps: int) -> str:
+    after = ", ".join(str(step) for step, _ in _checkpoints(steps))
+    return (
+        f"first step 2 eps, momentum {MOMENTUM}; after steps {after} it is halved where at most "
+        f"{RISES:.0%} of the steps raised the loss, or where nothing improved"
+    )
 
 
 def _checkpoints(steps: int) -> Iterator[tuple[int, int]]:
@@ -153,7 +177,7 @@ class _State:
     def adapt(self, gap: int) -> None:
         """Halve the step size and go back to the best point where the ascent has stalled."""
         stalled = ~self.halved & (self.best_then >= self.best)
-        self.halved = (self.rises <= 0.75 * gap) | stalled
+        self.halved = (self.rises <= RISES * gap) | stalled
         wide = per_image(self.halved, self.x).bool()
         self.size = torch.where(self.halved, self.size / 2, self.size)
         self.x_adv = torch.where(wide, self.best_x, self.x_adv)

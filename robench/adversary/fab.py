@@ -24,6 +24,8 @@ LARGEST_BIAS = 0.1
 BACKTRACK = 0.9
 """What is kept of a perturbation that was found before the search goes on; the paper's beta."""
 
+_BUDGET = f"overshoot {OVERSHOOT}, largest bias {LARGEST_BIAS}, backtrack {BACKTRACK}"
+
 ALL = 10**9
 """More classes than any data set has."""
 
@@ -42,13 +44,24 @@ class FAB:
     restarts: Count = 1
     """The first from the image, the others at random in half the ball."""
 
+    @property
+    def budget(self) -> str:
+        """What no setting changes, in words."""
+        return _BUDGET
+
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
-        hunt, search = Hunt(x, threat), partial(_search, model, self.steps)
+        hunt = Hunt(x, threat)
         for restart in range(self.restarts):
-            start = threat.rim(x, share=0.5) if restart else x
-            hunt.go(search, x, start, _planes(model, start, y, ALL))
+            hunt.go(partial(self._try, model, restart > 0), x, y)
         return hunt.x_adv
+
+    def _try(
+        self, model: nn.Module, again: bool, x: Tensor, y: Tensor, threat: Threat
+    ) -> tuple[Tensor, Tensor]:
+        start = threat.rim(x, share=0.5) if again else x
+        planes = _planes(model, start, y, ALL)
+        return _search(model, self.steps, x, start, planes, threat)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +74,11 @@ class TargetedFAB:
     """Likeliest wrong classes of the unperturbed image, as far as there are that many."""
     steps: Count = 100
     """Projections a target."""
+
+    @property
+    def budget(self) -> str:
+        """What no setting changes, in words."""
+        return _BUDGET
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
@@ -114,11 +132,11 @@ def _planes(model: nn.Module, at: Tensor, y: Tensor, classes: Tensor | int) -> _
         if isinstance(classes, int):
             classes = likeliest(logits.detach(), y, classes)
         differences = logits.T.gather(0, classes) - logits.gather(1, y[:, None]).T
-    last = len(classes) - 1
-    normals = [
-        torch.autograd.grad(difference.sum(), leaf, retain_graph=number < last)[0]
-        for number, difference in enumerate(differences.unbind(0))
-    ]
+        last = len(classes) - 1
+        normals = [
+            torch.autograd.grad(difference.sum(), leaf, retain_graph=number < last)[0]
+            for number, difference in enumerate(differences.unbind(0))
+        ]
     normal = torch.stack(normals).nan_to_num_(0.0, 0.0, 0.0)
     return _Planes(y, classes, differences.detach(), normal)
 

@@ -22,7 +22,7 @@ def onto_hyperplane(points: Tensor, normal: Tensor, offset: Tensor, norm: Norm) 
     excess = (normal * points).sum(1) - offset
     slope = normal * torch.where(excess >= 0, 1.0, -1.0)[:, None]
     need, weight = excess.abs(), normal.abs()
-    room = torch.where(slope > 0, points, 1 - points) * (slope != 0)
+    room = torch.where(slope > 0, points, 1 - points)
     speed = torch.ones_like(weight) if norm == "Linf" else weight
     most, gain = weight * room, weight * speed
     t = torch.zeros_like(need)

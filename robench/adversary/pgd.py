@@ -121,6 +121,11 @@ class PGDAttack:
     restarts: Annotated[int, Meta(ge=1)] = 1
     """Starts, each for the images that still stand."""
 
+    @property
+    def budget(self) -> str:
+        """What follows from the settings, in words."""
+        return "" if self.pgd.step_size else f"step size {2.5 / max(self.pgd.steps, 1):g} eps"
+
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where PGD finds a way."""
         hunt = Hunt(x, threat)

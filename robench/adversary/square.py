@@ -37,6 +37,11 @@ class Square:
     area: Annotated[float, Meta(gt=0, le=1)] = 0.8
     """Share of the image that the first squares cover; the paper's p."""
 
+    @property
+    def budget(self) -> str:
+        """What no setting changes, in words."""
+        return f"on the margin, area halved after queries {', '.join(map(str, _SHRINKS))}"
+
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
         hunt = Hunt(x, threat)
@@ -55,25 +60,32 @@ class Square:
         """Perturbed images, and which of them are wrong."""
         propose = proposals(x, threat)
         best = propose.start()
-        value, again = margin(model(best), y), margin(model(best), y)
+        value, wrong = _judged(model, best, y)
+        again, _ = _judged(model, best, y)
         propose.remember = bool((value - again).abs().max() <= 1e-5 * value.abs().max())
-        found, fell, index = best.clone(), value >= 0, torch.arange(len(x), device=x.device)
+        found, fell, index = best.clone(), wrong, torch.arange(len(x), device=x.device)
         stands = ~fell
         for query in range(self.queries):
             if not stands.all():
                 index, best, value, y = index[stands], best[stands], value[stands], y[stands]
                 propose.keep(stands)
+                stands = torch.ones_like(index, dtype=torch.bool)
             if not len(index):
                 break
             rows, candidates = propose(best, query, self.share(query))
             if not len(rows):
-                stands = torch.ones_like(index, dtype=torch.bool)
                 continue
-            values = margin(model(candidates), y[rows])
-            better = values > value[rows]
+            values, wrong = _judged(model, candidates, y[rows])
+            better = (values > value[rows]) | wrong
             taken = rows[better]
             best[taken], value[taken] = candidates[better], values[better]
             propose.accept(taken, query)
-            stands = value < 0
+            stands[rows[wrong]] = False
             found[index[~stands]], fell[index[~stands]] = best[~stands], True
         return found, fell
+
+
+def _judged(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Margins (B,), and which images are classified wrongly."""
+    logits = model(x)
+    return margin(logits, y), logits.argmax(1) != y

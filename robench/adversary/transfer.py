@@ -1,7 +1,7 @@
 """Transfer: images crafted on another model's weights, and looked at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -23,14 +23,18 @@ class Transfer:
     """The other method."""
     attack: PGD = field(default_factory=lambda: PGD(steps=40))
     """All its steps are made: an image just over the other model's boundary transfers badly."""
-    surrogate: nn.Module | None = None
-    """The other model, once it is there."""
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
-        """Images that the other model gets most wrong."""
-        if self.surrogate is None:
-            raise AttackError(f"there is no cell of {self.source} to craft on")
-        return self.attack(self.surrogate, x, y, threat)
+        """Nothing by itself: ``Suite.on`` gives it the other model."""
+        raise AttackError(f"there is no cell of {self.source} to craft on")
+
+    def on(self, surrogate: nn.Module) -> Attack:
+        """The same with the other model."""
+
+        def crafted(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+            return self.attack(surrogate, x, y, threat)
+
+        return crafted
 
 
 def sources(attacks: Mapping[str, Attack]) -> tuple[str, ...]:
@@ -48,5 +52,5 @@ def crafted_on(
         if not isinstance(attack, Transfer):
             found[name] = attack
         elif attack.source in surrogates:
-            found[name] = replace(attack, surrogate=surrogates[attack.source])
+            found[name] = attack.on(surrogates[attack.source])
     return found

@@ -6,13 +6,13 @@ import click
 
 from robench.cli.options import CONTEXT, width
 
-KINDS = ("methods", "suites", "datasets", "models")
+KINDS = ("methods", "suites", "datasets", "models", "flags")
 
 
 @click.command("list", context_settings=CONTEXT, short_help="What can be named.")
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
 def command(kinds: tuple[str, ...]) -> int:
-    """List methods, suites, datasets and models; broken plugin files with their reason.
+    """List methods, suites, datasets, models and flags; broken plugin files with their reason.
 
     Imports no plugin and no torch.
     """
@@ -37,7 +37,11 @@ def _rows(kind: str) -> Iterator[tuple[str, str]]:
         from robench.data.catalogue import DATASETS
 
         yield from ((name, facts.summary) for name, facts in DATASETS.items())
-    else:
+    elif kind == "models":
         from robench.models.catalogue import MODELS
 
         yield from ((name, model.summary) for name, model in MODELS.items())
+    else:
+        from robench.evaluation.flags import FLAGS
+
+        yield from ((name, flag.summary) for name, flag in FLAGS.items())

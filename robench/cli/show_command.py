@@ -1,6 +1,6 @@
 """``robench show``: one thing, with every number that will be used."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -9,18 +9,20 @@ from robench.cli.options import CONTEXT, width
 
 
 @click.command("show", context_settings=CONTEXT, short_help="One thing with all its settings.")
-@click.argument("kind", type=click.Choice(["method", "suite", "dataset", "model"]))
+@click.argument("kind", type=click.Choice(["method", "suite", "dataset", "model", "flag"]))
 @click.argument("name")
 def command(kind: str, name: str) -> int:
     """Print a method's settings and presets, a suite's attacks and budgets, a dataset's recipe.
 
-    Every number is read from the object that will run.
+    Every number is read from the object that will run. For a flag: what it means, what to do.
     """
     from contextlib import nullcontext
 
     from robench import plugins
 
-    pages = {"method": _method, "suite": _suite, "dataset": _dataset, "model": _model}
+    pages: dict[str, Callable[[str], Iterator[str | Path]]] = {
+        "method": _method, "suite": _suite, "dataset": _dataset, "model": _model, "flag": _flag,
+    }  # fmt: skip
     folder: plugins.Kind = "methods" if kind == "method" else "attacks"
     with plugins.blamed(folder, name) if kind in ("method", "suite") else nullcontext():
         lines = list(pages[kind](name))
@@ -80,13 +82,25 @@ def _suite(name: str) -> Iterator[str | Path]:
         wanted = ", ".join(" or ".join(group) for group in found.needs)
         yield f"packages: {found.packages() or f'{wanted}, not installed'}"
     yield "each attack sees the images that stand after those before it"
+    if found.audit:
+        yield (
+            f"audit: {', '.join(found.audit.attacks)} on {found.audit.images} of the images that "
+            "stand, at random; on all of them if one falls or any flag is up"
+        )
+    if found.looks > 1:
+        yield f"looks: {found.looks} at every image; the majority counts"
+    if found.when_random:
+        yield f"on a stochastic model: suite {found.when_random} takes its place"
+    if found.sources:
+        yield f"crafted on cells of: {', '.join(found.sources)}"
     yield ""
     rows = []
     for attack_name, attack in found.attacks.items():
         values = settings.describe(attack) if is_dataclass(attack) else list[settings.Setting]()
         text = ", ".join(f"{s.name}={settings.text(s.value)}" for s in values)
         kind = type(attack).__name__ if values else getattr(attack, "__name__", repr(attack))
-        budget = f" {attack.budget}" if hasattr(attack, "budget") else ""
+        more = getattr(attack, "budget", "")
+        budget = f"; {more}" if more else ""
         rows.append((attack_name, f"{kind} {text}{budget}"))
     yield from _definitions(rows)
     yield ""
@@ -125,6 +139,18 @@ def _model(name: str) -> Iterator[str]:
         except ConfigError:
             continue
         yield f"{dataset:<14} {num_parameters(build(name, facts, normalise=False)):>12,} parameters"
+
+
+def _flag(name: str) -> Iterator[str]:
+    from robench import names
+    from robench.evaluation.flags import FLAGS
+
+    flag = FLAGS[names.known("flag", name, FLAGS)]
+    yield f"{name}: {flag.summary}"
+    yield ""
+    yield flag.why
+    yield ""
+    yield f"What to do: {flag.remedy}"
 
 
 def _settings(of: object) -> Iterator[str]:

@@ -56,7 +56,7 @@ FLAGS: Mapping[str, Flag] = {
         summary="Robust accuracy without any perturbation differs from natural accuracy.",
         why="At eps 0 there is only the image itself, so something besides the perturbation decides"
         " the verdict: randomness, the other images of a batch, or whether a gradient is asked for."
-        " A test of the evaluation itself, as Carlini et al. 2019 ask for (arXiv:1902.06705).",
+        " A test of the evaluation itself (Carlini et al. 2019, arXiv:1902.06705).",
         remedy="Find what the prediction depends on besides the image: layers in train mode, draws,"
         " statistics of the batch.",
     ),
@@ -118,8 +118,8 @@ FLAGS: Mapping[str, Flag] = {
     "silent-success": Flag(
         summary="An earlier iterate of PGD was wrong, and a later one is right again.",
         why="An attack that returns its last iterate counts such an image as robust although it was"
-        " broken on the way (Pintor et al. 2022, arXiv:2106.09947). On a smooth loss it hardly happens;"
-        " where it happens often, the gradient says little of what lies a step away.",
+        " broken on the way (Pintor et al. 2022, arXiv:2106.09947). On a smooth loss that is rare;"
+        " where it is not, the gradient says little of what lies a step away.",
         remedy="Use attacks that keep the first wrong iterate; all of robench's do.",
     ),
     "unchanged": Flag(

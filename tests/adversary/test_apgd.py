@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robench.adversary.apgd import APGD, TargetedAPGD, _checkpoints
 from robench.adversary.attack import Attack
 from robench.adversary.gradient import gradient
-from robench.adversary.losses import LossName, margin
+from robench.adversary.losses import LOSSES, LossName, margin
 from robench.models.passes import counted
 from robench.radius import NORMS, Norm
 from robench.threat import Threat
@@ -28,6 +28,7 @@ from tests.adversary.conftest import (
     obeys,
     same_path,
     takes_radii,
+    undecided,
     work,
 )
 
@@ -61,14 +62,14 @@ def package(steps: int, loss: LossName, restarts: int = 1) -> Attack:
     return attack
 
 
-@pytest.mark.parametrize("steps", [4, 20, 100])
+@pytest.mark.parametrize("steps", [4, 20])
 @pytest.mark.parametrize("loss", ["cross-entropy", "dlr"])
 def test_every_iterate_is_autoattacks(steps: int, loss: LossName, survivor: Victim) -> None:
     there = asked(package(steps, loss), survivor)[1:]  # it looks at the image first
     same_path(asked(APGD(loss=loss, steps=steps), survivor), there)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 9])
+@pytest.mark.parametrize("steps", [1, 9])
 @pytest.mark.parametrize("loss", ["cross-entropy", "dlr"])
 def test_verdicts_agree_at_any_number_of_steps_and_restarts(
     steps: int, loss: LossName, victim: Victim
@@ -118,25 +119,34 @@ def test_every_image_may_have_its_own_radius(attack: Attack, victim: Victim) -> 
 
 
 @given(st.integers(0, 1000), st.sampled_from(NORMS), st.integers(2, 5))
-@hypothesis_settings(max_examples=20)
+@hypothesis_settings(max_examples=12)
 def test_finds_what_there_is_in_a_linear_model(seed: int, norm: Norm, classes: int) -> None:
     """Untargeted ascent may climb towards the wrong one of several classes, but not of two."""
     finds_what_there_is(TargetedAPGD(steps=30), classes, seed, norm)
     finds_what_there_is(APGD(steps=30), 2, seed, norm)
 
 
-@given(st.integers(0, 1000), st.integers(1, 40), st.sampled_from(NORMS))
+@given(st.integers(0, 1000), st.sampled_from([1, 10, 25]), st.sampled_from(NORMS))
 @hypothesis_settings(max_examples=30)
 def test_only_wrong_images_are_changed(seed: int, steps: int, norm: Norm) -> None:
     """On networks that bend so much that the loss often falls, and wrong answers come and go."""
     torch.manual_seed(seed)
-    model, x = bent(12, 5, factor=20), torch.rand(64, 3, 2, 2)
+    model, x = bent(12, 5, factor=20), torch.rand(256, 3, 2, 2)
     y = model(x).argmax(1)
-    threat = Threat(norm, {"Linf": 0.02, "L2": 0.05}[norm])
+    threat = Threat(norm, {"Linf": 0.03, "L2": 0.06}[norm])
     for attack in (APGD(steps=steps), TargetedAPGD(steps=steps)):
         x_adv = attack(model, x, y, threat)
         changed = (x_adv != x).flatten(1).any(1)
         assert torch.equal(changed, model(x_adv).argmax(1) != y)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_few_classes_will_do(loss: LossName, classes: int) -> None:
+    torch.manual_seed(0)
+    model, _, x, y = undecided(classes, (3, 4, 4))
+    x_adv = APGD(loss=loss, steps=10)(model, x, y, Threat("Linf", 0.1))
+    assert (model(x_adv).argmax(1) != y).all()
 
 
 def test_at_radius_zero_and_on_no_images_nothing_happens(victim: Victim) -> None:
@@ -168,7 +178,7 @@ def test_no_scale_of_the_logits_hides_an_image(loss: LossName, victim: Victim) -
 
 
 @given(st.integers(1, 30), st.sampled_from(["Linf", "L2"]), st.integers(2, 5))
-@hypothesis_settings(max_examples=20)
+@hypothesis_settings(max_examples=12)
 def test_passes_of_an_image_that_nothing_breaks(steps: int, norm: Norm, classes: int) -> None:
     model, x, y = Steady(classes), torch.full((1, 3, 8, 8), 0.4), torch.zeros(1, dtype=torch.long)
     threat = Threat(norm, 0.2)

@@ -37,7 +37,7 @@ def test_targeted_fab_gives_autoattacks_verdicts(
     agree(TargetedFAB(), autoattack("fab-t", monkeypatch), victim.few(32))
 
 
-@pytest.mark.parametrize("steps", [1, 2, 6])
+@pytest.mark.parametrize("steps", [1, 6])
 def test_verdicts_agree_at_any_number_of_steps_with_and_without_target(
     steps: int, victim: Victim
 ) -> None:
@@ -95,7 +95,7 @@ def test_every_image_may_have_its_own_radius(attack: Attack, victim: Victim) -> 
 
 
 @given(st.integers(0, 1000), st.sampled_from(NORMS), st.integers(2, 5))
-@hypothesis_settings(max_examples=20)
+@hypothesis_settings(max_examples=12)
 def test_finds_what_there_is_in_a_linear_model(seed: int, norm: Norm, classes: int) -> None:
     finds_what_there_is(FAB(steps=10), classes, seed, norm)
     finds_what_there_is(TargetedFAB(steps=10), classes, seed, norm)
@@ -132,7 +132,7 @@ def test_at_radius_zero_and_on_no_images_nothing_happens(victim: Victim) -> None
 
 
 @given(st.integers(1, 20), st.sampled_from(NORMS), st.integers(2, 5))
-@hypothesis_settings(max_examples=20)
+@hypothesis_settings(max_examples=12)
 def test_passes_of_an_image_that_nothing_breaks(steps: int, norm: Norm, classes: int) -> None:
     model, x, y = Steady(classes), torch.full((1, 3, 8, 8), 0.4), torch.zeros(1, dtype=torch.long)
     threat, targets = Threat(norm, 0.2), min(3, classes - 1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from robench.adversary.apgd import APGD, TargetedAPGD
-from robench.adversary.fab import FAB, TargetedFAB
 from robench.adversary.attack import Attack
+from robench.adversary.fab import FAB, TargetedFAB
 from robench.adversary.proposals import Flips, _bump
 from robench.adversary.square import Square
 from robench.adversary.standard import STANDARD
@@ -54,7 +54,7 @@ def wide(victim: Victim) -> Victim:
 
 
 def test_square_gives_autoattacks_verdicts(wide: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
-    agree(Square(queries=600), autoattack("square", monkeypatch, queries=600), wide)
+    agree(Square(queries=400), autoattack("square", monkeypatch, queries=400), wide)
 
 
 def package(queries: int) -> Attack:
@@ -113,7 +113,7 @@ def test_keeps_the_rules(wide: Victim) -> None:
 
 
 def test_every_image_may_have_its_own_radius(wide: Victim) -> None:
-    takes_radii(Square(queries=200), wide)
+    takes_radii(Square(queries=100), wide)
 
 
 def test_at_radius_zero_and_on_no_images_nothing_happens(victim: Victim) -> None:
@@ -168,7 +168,7 @@ def test_in_linf_every_query_lies_at_the_rim(victim: Victim) -> None:
 def test_what_is_not_asked_again_changes_nothing(
     victim: Victim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide, attack = victim.wider(WIDER["Linf"]), Square(queries=700)
+    wide, attack = victim.wider(WIDER["Linf"]), Square(queries=400)
     with counted(wide.model) as fewer:
         x_adv = wide.attacked(attack)
     monkeypatch.setattr(Flips, "remember", NEVER, raising=False)
@@ -200,7 +200,7 @@ class Moody(nn.Module):
 
 
 @given(st.integers(1, 80), st.sampled_from(NORMS), st.booleans())
-@hypothesis_settings(max_examples=20)
+@hypothesis_settings(max_examples=12)
 def test_passes_of_an_image_that_nothing_breaks(queries: int, norm: Norm, moody: bool) -> None:
     """Every proposal is asked about, unless a deterministic model has been asked before."""
     x, y = torch.full((2, 3, 8, 8), 0.4), torch.zeros(2, dtype=torch.long)

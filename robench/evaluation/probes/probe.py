@@ -42,7 +42,7 @@ def probe(
             reason = "no image is classified rightly" if threat.eps else "eps is 0"
             return merged(found, dict.fromkeys(FLAGS, Finding("unknown", reason)))
         everyone = Subject(Attackable(model), x, y, threat, seed)
-        stepped = everyone.attacked("fgsm", attacks.FGSM)
+        stepped = everyone.attacked("single-step", attacks.FGSM)
         found |= _single_step(everyone, stepped, chosen)
         others = (
             None if transferred is None else checked("transfer", transferred, x, threat)[chosen]

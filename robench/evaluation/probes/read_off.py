@@ -1,5 +1,7 @@
 """Flags that the outcomes of a whole suite show without another look at the model; no torch."""
 
+import itertools
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,20 +12,23 @@ from robench.evaluation.flags import Finding
 Mask = npt.NDArray[np.bool_]
 
 FEW = 5
-"""Images that stand by luck for one attack, in any test set."""
+"""Images that a gap may come to in a test set of any size: the stronger attack's good luck."""
+
+SINGLE_STEP = re.compile(r"fgsm.*")
+"""Names of attacks that nobody takes for strong, so that their gap says nothing."""
 
 
 def read_off(stands: Mapping[str, Mask]) -> dict[str, Finding]:
     """What ``natural`` and then each attack in order leave standing, to findings.
 
-    ``gap``: the first attack, not counting one called fgsm, leaves over 10 points more standing
-    than all together, and over 5 images. ``black-box-wins``: an attack whose name holds ``square``,
-    when another came before it, lowers robust accuracy by over 0.2 points (AutoAttack's own rule),
-    and by more than one image: below 1,000 images one is over 0.1 points, and every attack misses
-    one by luck.
+    ``gap`` is up when the first attack of several steps leaves over 10 points more standing than
+    all together, and over 5 images. ``black-box-wins`` is up when an attack whose name holds
+    ``square``, and which has another before it, lowers robust accuracy by over 0.2 points, which is
+    AutoAttack's own rule, and by more than one image: one of 200 is 0.5 points, and any attack
+    misses one by chance.
     """
     names = [name for name in stands if name != "natural"]
-    many_steps = [name for name in names if "fgsm" not in name]
+    many_steps = [name for name in names if not SINGLE_STEP.fullmatch(name)]
     return {"gap": _gap(stands, many_steps), "black-box-wins": _black_box(stands, names)}
 
 
@@ -38,7 +43,7 @@ def _gap(stands: Mapping[str, Mask], names: list[str]) -> Finding:
 
 
 def _black_box(stands: Mapping[str, Mask], names: list[str]) -> Finding:
-    after = {name: before for before, name in zip(names, names[1:], strict=False)}
+    after = {name: before for before, name in itertools.pairwise(names)}
     squares = [name for name in after if "square" in name]
     if not squares:
         return Finding("unknown", "no black-box attack comes after a white-box one")
