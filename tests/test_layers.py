@@ -26,7 +26,7 @@ LIGHT = [
     "robench.analysis.summary", "robench.analysis.table", "robench.reporting.report",
     "robench.cli.main", "robench.cli.list_command", "robench.cli.status_command",
     "robench.cli.report_command", "robench.cli.show_command", "robench.evaluation.flags",
-    "robench.evaluation.probes.read_off",
+    "robench.evaluation.probes.chance", "robench.evaluation.probes.read_off",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Lines stand in one table only when they share data, network, recipe, training ba
 and norm. Seeds are the only thing averaged; no mean over attacks exists.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -57,6 +57,7 @@ class Line:
     gap: float
     """First attack minus worst case at the headline radius, mean over seeds."""
     flags: tuple[str, ...]
+    """That are up for any seed, with the radii where they are, if not at all of them."""
     unseen: float = 0.0
     """Where an audit stood in for some attacks: the largest share of what stands at the headline
     radius that may have been missed, of any seed, with 95 % confidence."""
@@ -157,7 +158,6 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
     last = every[
         (every["checkpoint"] == "last") & (every["attack"] == WORST) & (every["eps"] == headline)
     ]
-    flags = {flag for text in worst["flags"].dropna() for flag in str(text).split()}
     return Line(
         label=label,
         deviates=str(every["deviates"].iloc[0]) if every["deviates"].notna().all() else "",
@@ -167,9 +167,22 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
         worst={str(eps): _estimate(part) for eps, part in worst.groupby("eps")},
         last=_estimate(last) if checkpoint == "best" and len(last) else None,
         gap=float((first - here.groupby("seed")["robust_accuracy"].last()).mean()),
-        flags=tuple(sorted(flags)),
+        flags=tuple(_flags(worst)),
         unseen=max(worst.loc[worst["eps"] == headline, "audit_bound"].dropna(), default=0.0),
     )
+
+
+def _flags(worst: pd.DataFrame) -> Iterator[str]:
+    """``gap at 1/4``, or ``collapse`` alone where it is up at every radius."""
+    radii = sorted(worst["eps"].unique(), key=Fraction)
+    up = [
+        (flag, row["eps"])
+        for row in worst.dropna(subset=["flags"]).to_dict("records")
+        for flag in str(row["flags"]).split()
+    ]
+    for flag in sorted({flag for flag, _ in up}):
+        where = [eps for eps in radii if (flag, eps) in up]
+        yield flag if where == radii else f"{flag} at {', '.join(where)}"
 
 
 def _estimate(rows: pd.DataFrame) -> Estimate:

@@ -67,7 +67,7 @@ def tidy(summaries: list[Summary]) -> pd.DataFrame:
             "worst_high": found.high,
             "last": line.last.mean if line.last and eps == summary.headline else None,
             "gap": line.gap if eps == summary.headline else None,
-            "flags": " ".join(line.flags),
+            "flags": ", ".join(line.flags),
         }
         for summary in summaries
         for line in summary.lines

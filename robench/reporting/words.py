@@ -109,6 +109,11 @@ def footnotes(summary: Summary) -> list[str]:
         for line in summary.lines
         if line.unseen
     ]
+    deviations += [
+        f"{line.label} is flagged: {', '.join(line.flags)}; see robench show flag"
+        for line in summary.lines
+        if line.flags
+    ]
     failures = [
         f"{_who(f)} {f.status}{_where(f)}: {f.reason or _UNFINISHED}" for f in summary.failures
     ]
@@ -131,7 +136,6 @@ def _row(summary: Summary, line: Line, n: int) -> list[str]:
     values = {
         "gap": "-" if math.isnan(line.gap) else percent(line.gap, n),
         "last": mean(line.last, n, seeds),
-        "flags": " ".join(line.flags),
     }
     return [
         label,
@@ -153,7 +157,6 @@ def _optional(summary: Summary) -> list[str]:
     return [
         *(["gap"] if len(summary.attacks) > 1 else []),
         *(["last"] if any(line.last is not None for line in lines) else []),
-        *(["flags"] if any(line.flags for line in lines) else []),
     ]
 
 

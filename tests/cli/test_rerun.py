@@ -55,8 +55,8 @@ def test_an_interrupted_cell_is_begun_again(robench: Robench, mood: Callable[[st
 @pytest.mark.slow
 def test_two_processes_share_a_folder_and_compute_each_cell_once(tmp_path: Path) -> None:
     main = "from robench.cli.main import main; main()"
-    grid = ("-m", "natural,madry,trades", "--seeds", "0-1", "--suite", "quick", *QUICK)
-    grid += ("--set", "recipe.epochs=3")
+    wanted = ("--suite", "quick", "--set", "recipe.epochs=3")
+    grid = ("-m", "natural,madry,trades", "--seeds", "0-1", *QUICK, *wanted)
     command = [sys.executable, "-c", main, "run", *grid]
     both = [
         subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ)

@@ -11,7 +11,8 @@ from robench.adversary.losses import Loss, cross_entropy
 from robench.adversary.pgd import PGD, PGDAttack
 from robench.adversary.square import Square
 from robench.evaluation.flags import Finding
-from robench.evaluation.probes.evidence import COMMON, RARE, Subject, judged
+from robench.evaluation.probes.chance import COMMON, RARE, judged
+from robench.evaluation.probes.subject import Subject
 from robench.radius import Norm
 from robench.threat import Threat
 

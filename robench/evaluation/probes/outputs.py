@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from robench.adversary.losses import margin
 from robench.adversary.pgd import PGD, PGDAttack
 from robench.evaluation.flags import Finding
-from robench.evaluation.probes.evidence import RARE, Subject, beyond, judged
+from robench.evaluation.probes.chance import RARE, beyond, judged
+from robench.evaluation.probes.subject import Subject
 from robench.threat import Threat
 
 LOOKS = 8

@@ -7,7 +7,7 @@ from robench.adversary.losses import cross_entropy
 from robench.device import full_precision
 from robench.evaluation.flags import FLAGS, Finding, merged
 from robench.evaluation.probes import attacks, outputs
-from robench.evaluation.probes.evidence import Attackable, Subject
+from robench.evaluation.probes.subject import Attackable, Subject
 from robench.seeds import derive, seeded
 from robench.threat import Threat
 
@@ -45,7 +45,7 @@ def probe(
         stepped = everyone.attacked("single-step", attacks.FGSM)
         found |= _single_step(everyone, stepped, chosen)
         others = (
-            None if transferred is None else checked("transfer", transferred, x, threat)[chosen]
+            None if transferred is None else checked("transferred", transferred, x, threat)[chosen]
         )
         subject = Subject(everyone.model, x[chosen], y[chosen], threat, seed)
         return merged(found, _several_steps(subject, stepped[chosen], others))

@@ -4,15 +4,9 @@ import itertools
 import re
 from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
-
 from robench.evaluation.flags import Finding
-
-Mask = npt.NDArray[np.bool_]
-
-FEW = 5
-"""Images that a gap may come to in a test set of any size: the stronger attack's good luck."""
+from robench.evaluation.outcomes import Mask
+from robench.evaluation.probes.chance import COMMON, beyond
 
 SINGLE_STEP = re.compile(r"fgsm.*")
 """Names of attacks that nobody takes for strong, so that their gap says nothing."""
@@ -22,10 +16,10 @@ def read_off(stands: Mapping[str, Mask]) -> dict[str, Finding]:
     """What ``natural`` and then each attack in order leave standing, to findings.
 
     ``gap`` is up when the first attack of several steps leaves over 10 points more standing than
-    all together, and over 5 images. ``black-box-wins`` is up when an attack whose name holds
-    ``square``, and which has another before it, lowers robust accuracy by over 0.2 points, which is
-    AutoAttack's own rule, and by more than one image: one of 200 is 0.5 points, and any attack
-    misses one by chance.
+    all together, and not by chance: at least 19 of 100 images, 51 of 360, 1,071 of 10,000.
+    ``black-box-wins`` is up when an attack whose name holds ``square``, and which has another
+    before it, lowers robust accuracy by over 0.2 points, which is AutoAttack's own rule, and by
+    more than one image: one of 200 is 0.5 points, and any attack misses one by chance.
     """
     names = [name for name in stands if name != "natural"]
     many_steps = [name for name in names if not SINGLE_STEP.fullmatch(name)]
@@ -37,7 +31,7 @@ def _gap(stands: Mapping[str, Mask], names: list[str]) -> Finding:
         return Finding("unknown", "the suite has only one attack of several steps")
     first, last = (stands[name] for name in (names[0], names[-1]))
     lost, of = int(first.sum() - last.sum()), len(first)
-    up = lost > 0.1 * of and lost > FEW
+    up = beyond(lost, of, COMMON)
     detail = f"{names[0]} leaves {first.mean():.1%}, all attacks {last.mean():.1%}"
     return Finding("up" if up else "ok", f"{detail} ({lost} of {of} images)")
 
