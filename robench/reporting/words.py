@@ -110,9 +110,7 @@ def footnotes(summary: Summary) -> list[str]:
         if line.unseen
     ]
     deviations += [
-        f"{line.label} is flagged: {', '.join(line.flags)}; see robench show flag"
-        for line in summary.lines
-        if line.flags
+        f"flags of {line.label}: {', '.join(line.flags)}" for line in summary.lines if line.flags
     ]
     failures = [
         f"{_who(f)} {f.status}{_where(f)}: {f.reason or _UNFINISHED}" for f in summary.failures
