@@ -11,6 +11,10 @@ from robench.evaluation.probes.chance import COMMON, beyond
 SINGLE_STEP = re.compile(r"fgsm.*")
 """Names of attacks that nobody takes for strong, so that their gap says nothing."""
 
+MISSED = 0.002
+"""Share of images that white-box attacks leave to random search without being masked; AutoAttack
+warns of more."""
+
 
 def read_off(stands: Mapping[str, Mask]) -> dict[str, Finding]:
     """What ``natural`` and then each attack in order leave standing, to findings.
@@ -18,8 +22,8 @@ def read_off(stands: Mapping[str, Mask]) -> dict[str, Finding]:
     ``gap`` is up when the first attack of several steps leaves over 10 points more standing than
     all together, and not by chance: at least 19 of 100 images, 51 of 360, 1,071 of 10,000.
     ``black-box-wins`` is up when an attack whose name holds ``square``, and which has another
-    before it, lowers robust accuracy by over 0.2 points, which is AutoAttack's own rule, and by
-    more than one image: one of 200 is 0.5 points, and any attack misses one by chance.
+    before it, lowers robust accuracy by more than the 0.2 points that AutoAttack warns of, and not
+    by chance: at least 3 of 200 images, 4 of 360, 32 of 10,000.
     """
     names = [name for name in stands if name != "natural"]
     many_steps = [name for name in names if not SINGLE_STEP.fullmatch(name)]
@@ -43,6 +47,6 @@ def _black_box(stands: Mapping[str, Mask], names: list[str]) -> Finding:
         return Finding("unknown", "no black-box attack comes after a white-box one")
     won = {name: int(stands[after[name]].sum() - stands[name].sum()) for name in squares}
     most, of = max(won.values()), len(stands[squares[0]])
-    up = most > 1 and most > 0.002 * of
+    up = beyond(most, of, MISSED)
     told = ", ".join(f"{name} breaks {count}" for name, count in won.items())
     return Finding("up" if up else "ok", f"{told} of {of} images that stood everything before it")
