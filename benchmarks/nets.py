@@ -18,17 +18,10 @@ from torch import Tensor, nn
 from robench.data import catalogue
 from robench.data.load import load
 from robench.errors import RobenchError, StoreError
-from robench.models.catalogue import build
-from robench.models.classifier import Classifier
 from robench.radius import Norm, show_eps
-from robench.settings import Plain
-from robench.store.files import read_json
-from robench.store.records import CellFolder, cell_folders, check_weights
+from robench.reopen import reopen
+from robench.store.records import CellFolder, cell_folders, check_weights, read_record
 from robench.threat import Threat
-from robench.training.checkpoint import restore
-from robench.training.epochs import new_run
-from robench.training.method import method
-from robench.training.recipe import Recipe
 
 METHOD = "madry"
 
@@ -129,29 +122,13 @@ def subject(name: str, place: Place, images: int) -> Subject:
         DataError: its data set is not there.
         NoWeights: neither are its weights, and there is no time to train them.
     """
-    network, device = NETWORKS[name], torch.device("cpu")
-    data = load(network.dataset, place.data_root, device, test_limit=images)
+    network, cpu = NETWORKS[name], torch.device("cpu")
+    load(network.dataset, place.data_root, cpu, test_limit=1)  # or there is nothing to train on
     folder = _found(network, place) or _trained(network, place)
-    record = read_json(folder.record)
-    recipe, sha256 = _recipe(record), record["checkpoints"]["best"]["sha256"]
-    eps = data.facts.eps[NORM]
-    threat = Threat(NORM, float(eps))
-
-    def classifier() -> Classifier:
-        return build(network.model, data.facts, normalise=recipe.normalise)
-
-    run = new_run(data, threat, recipe)
-    trainer, seed = method(METHOD, network.dataset), int(record["identity"]["seed"])
-    model = restore(folder.weights("best"), trainer, classifier, run, seed, device)
-    x, y = data.test.x(), data.test.y
-    index = torch.arange(len(y))
-    return Subject(name, model, x, y, index, threat, show_eps(eps), folder.path, sha256)
-
-
-def _recipe(record: Plain) -> Recipe:
-    """What of the recipe the weights depend on after training."""
-    said = record["identity"]["recipe"]
-    return Recipe(normalise=said["normalise"], craft=said["craft"])
+    found = reopen(folder, "best", place.data_root, cpu, test_limit=images)
+    x, y = found.data.test.x(), found.data.test.y
+    index, eps = torch.arange(len(y)), show_eps(found.eps)
+    return Subject(name, found.model, x, y, index, found.threat, eps, folder.path, found.sha256)
 
 
 def _found(network: Network, place: Place) -> CellFolder | None:
@@ -164,10 +141,7 @@ def _found(network: Network, place: Place) -> CellFolder | None:
 
 
 def _fits(network: Network, folder: CellFolder) -> bool:
-    """Whether a cell is the network, trained at the usual radius, its weights as they were written.
-
-    The record's protocol does not matter: whatever it is, the weights are what they are.
-    """
+    """Whether a cell is the network, trained at the usual radius, its weights as they were written."""
     facts = catalogue.facts(network.dataset)
     wanted = {
         "method": METHOD,
@@ -177,7 +151,7 @@ def _fits(network: Network, folder: CellFolder) -> bool:
         "eps": show_eps(facts.eps[NORM]),
     }
     try:
-        record = read_json(folder.record)
+        record = read_record(folder.record)
         if record["status"] != "ok" or not wanted.items() <= record["identity"].items():
             return False
         check_weights(folder.weights("best"), record["checkpoints"]["best"]["sha256"])

@@ -16,7 +16,7 @@ import click
 from robench import __version__
 from robench.errors import RobenchError
 
-COMMANDS = ("run", "report", "status", "list", "show", "check", "new", "doctor")
+COMMANDS = ("run", "report", "status", "list", "show", "check", "binarise", "new", "doctor")
 
 
 class Commands(click.Group):
