@@ -8,6 +8,7 @@ stay in the cache. Logits differ by rounding; the verdict on an image is always 
 import copy
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,11 @@ from robench.models.classifier import Classifier
 
 PIXELS = 2**15
 """Of the images in a pass on a CPU: 32 of CIFAR-10, 512 of digits."""
+
+ARCHITECTURES = 8
+"""Whose graphs are kept."""
+
+_TRACES: dict[str, bytes] = {}
 
 _KNOWN = ("torch.nn.modules.", "robench.models.")
 """Where the layers come from whose forward pass is known to be the same every time."""
@@ -72,6 +78,24 @@ def _frozen(body: nn.Module, z: Tensor) -> Callable[[Tensor], Tensor]:
     """The same as a graph with its weights inside, laid out for the processor."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torch says that its tracer is an old one
-        traced = torch.jit.freeze(torch.jit.trace(body, z))
-        graph: Callable[[Tensor], Tensor] = torch.jit.optimize_for_inference(traced).forward
-    return graph
+        graph = torch.jit.load(BytesIO(_traced(body, z))).eval()
+        graph.load_state_dict(body.state_dict())
+        frozen = torch.jit.optimize_for_inference(torch.jit.freeze(graph))
+        passes: Callable[[Tensor], Tensor] = frozen.forward
+    return passes
+
+
+def _traced(body: nn.Module, z: Tensor) -> bytes:
+    """The graph of a network like this one, traced once: torch never forgets what it has traced.
+
+    A graph that is read from its file is forgotten with the copy that holds it, and so is what is
+    frozen of it: 50 copies take the memory of one.
+    """
+    key = f"{body.code}{body}{tuple(z.shape[1:])}"
+    if key not in _TRACES:
+        file = BytesIO()
+        torch.jit.save(torch.jit.trace(body, z, check_trace=False), file)
+        if len(_TRACES) == ARCHITECTURES:
+            del _TRACES[next(iter(_TRACES))]
+        _TRACES[key] = file.getvalue()
+    return _TRACES[key]

@@ -223,3 +223,22 @@ def test_large_batches_go_through_in_parts() -> None:
     with counted(fast) as passes:
         slope(fast, many)
     assert (passes.forwards, passes.backwards) == (count, count)
+
+
+def test_an_architecture_is_traced_once_whatever_its_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Torch never frees what it has traced, so a copy each evaluation would fill the memory."""
+    first, x = network("digitscnn")
+    prepared(first, x)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("traced again")
+
+    monkeypatch.setattr(torch.jit, "trace", never)
+    torch.manual_seed(5)
+    other = build("digitscnn", DATASETS["digits"], normalise=True).eval()
+    nn.init.normal_(other.head.weight)
+    with torch.no_grad():
+        assert torch.allclose(prepared(other, x)(x), other(x), rtol=1e-3, atol=1e-4)
+        assert not torch.allclose(other(x), first(x), atol=1e-2)
