@@ -27,6 +27,7 @@ class APGD:
     """Auto-PGD (Croce & Hein 2020, arXiv:2003.01690, algorithm 1)."""
 
     only_calls: ClassVar[bool] = True
+    many_radii: ClassVar[bool] = True
 
     loss: LossName = "cross-entropy"
     """What is raised."""
@@ -55,6 +56,7 @@ class TargetedAPGD:
     """Auto-PGD on the targeted DLR loss, one target after the other (Croce & Hein 2020)."""
 
     only_calls: ClassVar[bool] = True
+    many_radii: ClassVar[bool] = True
 
     targets: Count = 9
     """Likeliest wrong classes of the unperturbed image, as far as there are that many."""

@@ -17,7 +17,8 @@ class Attack(Protocol):
     """Anything that perturbs labelled images; a plain function will do.
 
     One that only calls the model, and asks for gradients of images, may say so with a class
-    attribute ``only_calls = True``: it is then given a faster copy of the same network.
+    attribute ``only_calls = True``: it is then given a faster copy of the same network. One with
+    ``many_radii = True`` may be given a threat model with one radius for each image.
     """
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, /) -> Tensor:

@@ -38,6 +38,7 @@ class FAB:
     """
 
     only_calls: ClassVar[bool] = True
+    many_radii: ClassVar[bool] = True
 
     steps: Count = 100
     """Projections."""
@@ -69,6 +70,7 @@ class TargetedFAB:
     """FAB towards one class after the other: one backward pass a step, however many classes."""
 
     only_calls: ClassVar[bool] = True
+    many_radii: ClassVar[bool] = True
 
     targets: Count = 9
     """Likeliest wrong classes of the unperturbed image, as far as there are that many."""

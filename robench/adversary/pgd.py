@@ -114,6 +114,7 @@ class PGDAttack:
     """
 
     only_calls: ClassVar[bool] = True
+    many_radii: ClassVar[bool] = True
 
     pgd: PGD
     loss: LossName = "cross-entropy"

@@ -29,6 +29,7 @@ class Square:
     """
 
     only_calls: ClassVar[bool] = True
+    many_radii: ClassVar[bool] = True
 
     queries: Count = 5000
     """Proposals, not counting the start."""

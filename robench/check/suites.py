@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from robench.adversary.attack import attempt
 from robench.adversary.suite import Suite, suite
 from robench.check import tiny
 from robench.check.finding import Check, equal, snapshot
@@ -33,6 +34,9 @@ def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
         threat = Threat(norm, float(tiny.FACTS.eps[norm]))
         what = f"runs in {norm}: inside the ball, model untouched, one seed one result"
         yield what, partial(_runs, name, found, threat)
+        if any(getattr(attack, "many_radii", False) for attack in found.attacks.values()):
+            what = f"takes a radius for each image in {norm} where it says so"
+            yield what, partial(_many_radii, found, threat)
     yield "changes nothing at eps 0", partial(_nothing, found)
     yield "breaks an undefended network", partial(_breaks, found)
 
@@ -68,6 +72,18 @@ def _runs(name: str, found: Suite, threat: Threat) -> str:
         return "two runs with one seed differ; draw from torch's generators only"
     falls = all(bool((late <= early).all()) for early, late in itertools.pairwise(first))
     return "" if falls else "an image that had fallen stands again"
+
+
+def _many_radii(found: Suite, threat: Threat) -> str:
+    """One image at twice the radius and the others at a tenth: each inside its own ball."""
+    model, x, y = _victim()
+    shares = torch.full((len(x),), 0.1)
+    shares[0] = 2.0
+    mixed = Threat(threat.norm, threat.eps * shares)
+    for name, attack in found.attacks.items():
+        if getattr(attack, "many_radii", False):
+            attempt(name, attack, model, x, y, mixed, seed=1)  # raises when one has left it
+    return ""
 
 
 def _nothing(found: Suite) -> str:

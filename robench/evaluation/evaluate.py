@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from robench.adversary.attack import Attack
 from robench.adversary.suite import Suite, Verdict
 from robench.data.load import Images
 from robench.device import full_precision
@@ -98,14 +99,34 @@ def _run(trial: Trial, suite: Suite, *, flagged: bool) -> dict[int, Audit]:
 
 
 def _sweep(trial: Trial, suite: Suite, radii: Sequence[int]) -> None:
-    """The first attack upwards, the others downwards."""
+    """The first attack upwards; then every image through the others where it still stands.
+
+    An image that falls goes on at the next smaller radius, from the second attack on. What has to
+    catch up goes first, so that images of all radii come to the dear attacks together.
+    """
     (first, attack), *others = list(suite.attacks.items())
     for at in radii:
-        trial.strike(0, first, attack, at, _left(trial, at))
-    for at in reversed(radii):
-        for number, (name, another) in enumerate(others, start=1):
-            trial.strike(number, name, another, at, _left(trial, at))
-        trial.hold(at)
+        _strike(trial, 0, first, attack, at, _left(trial, at))
+    passed = torch.zeros_like(trial.images.y)  # of the others, at the radius where an image is
+    while len(todo := _behind(trial, passed, radii[0], len(others))):
+        number, before = int(passed[todo[0]]), trial.reach()[todo]
+        name, another = others[number]
+        trial.strike(number + 1, name, another, todo, before)
+        passed[todo] = torch.where(trial.reach()[todo] == before, number + 1, 0)
+    trial.hold()
+
+
+def _behind(trial: Trial, passed: Tensor, least: int, every: int) -> Tensor:
+    """Positions, (K,), of the images that have passed the fewest attacks, if those are not all."""
+    goes_on = trial.natural & (trial.reach() >= least) & (passed < every)
+    if not goes_on.any():
+        return goes_on.nonzero().squeeze(1)
+    return (goes_on & (passed == passed[goes_on].min())).nonzero().squeeze(1)
+
+
+def _strike(trial: Trial, number: int, name: str, attack: Attack, at: int, todo: Tensor) -> None:
+    """At one radius."""
+    trial.strike(number, name, attack, todo, torch.full_like(todo, at))
 
 
 def _prefix(trial: Trial, suite: Suite, at: int) -> None:
@@ -113,7 +134,7 @@ def _prefix(trial: Trial, suite: Suite, at: int) -> None:
     audited = suite.audit.attacks if suite.audit else ()
     for number, (name, attack) in enumerate(suite.attacks.items()):
         if name not in audited:
-            trial.strike(number, name, attack, at, _left(trial, at))
+            _strike(trial, number, name, attack, at, _left(trial, at))
 
 
 def _audit(trial: Trial, suite: Suite, at: int, *, flagged: bool) -> Audit:
@@ -137,7 +158,7 @@ def _finish(trial: Trial, suite: Suite, at: int, todo: Tensor) -> None:
     for number, (name, attack) in enumerate(suite.attacks.items()):
         if name in suite.audit.attacks:
             still = todo[trial.levels[at].stands()[todo]]
-            trial.strike(number, name, attack, at, still)
+            _strike(trial, number, name, attack, at, still)
 
 
 def _left(trial: Trial, at: int) -> Tensor:

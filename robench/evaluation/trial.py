@@ -43,6 +43,17 @@ class Cost:
             max(self.peak_mb, other.peak_mb),
         )
 
+    def shared(self, images: Sequence[int]) -> list["Cost | None"]:
+        """In proportion to images, whole passes; nothing where there are none."""
+        found, total, so_far, given = list[Cost | None](), sum(images), 0, (0, 0)
+        for count in images:
+            so_far += count
+            until = self.forwards * so_far // total, self.backwards * so_far // total
+            passes = until[0] - given[0], until[1] - given[1]
+            seconds, given = self.seconds * count / total, until
+            found.append(Cost(seconds, *passes, self.peak_mb) if count else None)
+        return found
+
 
 @dataclass
 class Level:
@@ -88,32 +99,49 @@ class Trial:
     def look(self) -> None:
         """Which images are right to begin with; the cost goes to the first radius."""
         every = torch.arange(len(self.images), device=self.natural.device)
-        with self._measured(self.levels[0], "natural"):
+        with self._measured("natural", torch.zeros_like(every)):
             for part in every.split(CHUNK):
                 self.natural[part] = self._right(self.images.x(part), part)
                 seen = int(part[-1]) + 1
                 self.after("natural", 0, int(self.natural.sum()), seen, len(every))
 
-    def strike(self, number: int, name: str, attack: Attack, at: int, todo: Tensor) -> None:
-        """Attack some images, (K,) positions, at one radius; every radius learns from it."""
-        level, seen = self.levels[at], 0
-        if not len(todo):
-            return
-        with self._measured(level, name):
-            for part in todo.split(self.chunk):
-                x_adv = self._attacked(name, attack, level.threat, part)
-                fell = ~self._right(x_adv, part)
-                self._note(number, at, part[fell], x_adv[fell])
-                seen += len(part)
-                stand = int((self.natural & level.stands()).sum())
-                self.after(name, at, stand, seen, len(todo))
+    def strike(self, number: int, name: str, attack: Attack, todo: Tensor, at: Tensor) -> None:
+        """Attack some images, (K,) positions, each at the radius with its number, (K,).
 
-    def hold(self, at: int) -> None:
+        Every radius learns from it. An attack that takes one radius only is given them in turn.
+        """
+        if getattr(attack, "many_radii", False):
+            return self._strike(number, name, attack, todo, at)
+        for one in at.unique().tolist():
+            self._strike(number, name, attack, todo[at == one], at[at == one])
+        return None
+
+    def _strike(self, number: int, name: str, attack: Attack, todo: Tensor, at: Tensor) -> None:
+        seen = 0
+        with self._measured(name, at):
+            while seen < len(todo):
+                now = slice(seen, seen + self.chunk)
+                part, where = todo[now], at[now]
+                x_adv = self._attacked(name, attack, part, where)
+                fell = ~self._right(x_adv, part)
+                for one in where[fell].unique().tolist():
+                    here = fell & (where == one)
+                    self._note(number, one, part[here], x_adv[here])
+                seen += len(part)
+                largest = int(at.max())
+                stand = int((self.natural & self.levels[largest].stands()).sum())
+                self.after(name, largest, stand, seen, len(todo))
+
+    def reach(self) -> Tensor:
+        """The number of the largest radius, (N,), at which each image stands; -1: of none."""
+        return torch.stack([level.stands() for level in self.levels]).sum(0) - 1
+
+    def hold(self) -> None:
         """What stands at a radius after everything stands at every smaller one."""
-        standing = self.levels[at].stands()
-        for level in self.levels[:at]:
+        reach = self.reach()
+        for number, level in enumerate(self.levels):
             if level.threat.eps:
-                level.carried |= standing & self.natural
+                level.carried |= (number < reach) & self.natural
 
     def _note(self, number: int, at: int, part: Tensor, x_adv: Tensor) -> None:
         """A broken image is broken at all larger radii, and at those where its like is wrong too.
@@ -139,10 +167,10 @@ class Trial:
         new = part[level.fallen[part] < 0]
         level.fallen[new], level.carried[new] = number, carried
 
-    def _attacked(self, name: str, attack: Attack, threat: Threat, part: Tensor) -> Tensor:
+    def _attacked(self, name: str, attack: Attack, part: Tensor, at: Tensor) -> Tensor:
         """In halves of the batch when it does not fit into memory."""
         model = self.fast if getattr(attack, "only_calls", False) else self.model
-        x, y = self.images.x(part), self.images.y[part]
+        x, y, threat = self.images.x(part), self.images.y[part], self._threat(at)
         try:
             return attempt(name, attack, model, x, y, threat, derive(self.seed, name, int(part[0])))
         except torch.OutOfMemoryError as error:
@@ -152,7 +180,16 @@ class Trial:
                 ) from error
         del x, y
         self.chunk = (len(part) + 1) // 2
-        return torch.cat([self._attacked(name, attack, threat, p) for p in part.split(self.chunk)])
+        halves = zip(part.split(self.chunk), at.split(self.chunk), strict=True)
+        return torch.cat([self._attacked(name, attack, p, a) for p, a in halves])
+
+    def _threat(self, at: Tensor) -> Threat:
+        """One radius where it is the same for all."""
+        first = self.levels[int(at[0])].threat
+        if (at == at[0]).all():
+            return first
+        radii = torch.tensor([float(level.threat.eps) for level in self.levels])
+        return Threat(first.norm, radii.to(at.device)[at])
 
     def _right(self, x: Tensor, part: Tensor) -> Tensor:
         if not len(part):
@@ -160,7 +197,8 @@ class Trial:
         return right(self.model, x, self.images.y[part], self.looks)
 
     @contextmanager
-    def _measured(self, level: Level, name: str) -> Iterator[None]:
+    def _measured(self, name: str, at: Tensor) -> Iterator[None]:
+        """Costs go to radii by their images, whose radii have the numbers ``at``, (K,)."""
         cuda = self.natural.device.type == "cuda"
         if cuda:
             torch.cuda.reset_peak_memory_stats(self.natural.device)
@@ -175,7 +213,10 @@ class Trial:
             now[1] - backwards,
             _peak_mb(self.natural.device),
         )
-        level.costs[name] = level.costs.get(name, Cost()) + spent
+        images = torch.bincount(at, minlength=len(self.levels)).tolist()
+        for level, cost in zip(self.levels, spent.shared(images), strict=True):
+            if cost is not None:
+                level.costs[name] = level.costs.get(name, Cost()) + cost
 
     def _so_far(self) -> tuple[int, int]:
         return sum(p.forwards for p in self._passes), sum(p.backwards for p in self._passes)

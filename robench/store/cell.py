@@ -15,7 +15,7 @@ from robench.training.recipe import Recipe
 PROTOCOL = 1
 """Counts up when the same key would no longer give the same weights; older cells are redone."""
 
-ATTACKED = 2
+ATTACKED = 3
 """The same for evaluations."""
 
 Kept = Literal["best", "last"]

@@ -17,6 +17,7 @@ from robench.evaluation import evaluate as module
 from robench.evaluation.audit import most_missed
 from robench.evaluation.evaluate import Evaluated, evaluate
 from robench.evaluation.flags import FLAGS, Finding
+from robench.evaluation.trial import Cost
 from robench.threat import Threat
 
 RADII = (0.0, 0.1, 0.2, 0.3)
@@ -89,6 +90,35 @@ def test_every_image_goes_through_the_dear_attack_once_where_it_stands() -> None
     assert carried[0] == 0
     assert carried[1] >= stands[2]
     assert all(n > 0 for n in carried[1:])
+
+
+class Together(Darken):
+    """The same with all radii in one call, as robench's own attacks take them."""
+
+    many_radii = True
+    calls = 0
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        self.calls += 1
+        eps = torch.as_tensor(threat.eps).expand(len(x))
+        for one in eps.tolist():
+            self.given[round(one, 3)] = self.given.get(round(one, 3), 0) + 1
+        return (x - self.share * eps.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+@pytest.mark.usefixtures("unprobed")
+def test_images_of_many_radii_come_to_a_dear_attack_together() -> None:
+    dear, last = Together(0.9), Together(1.0)
+    together = found({"cheap": Darken(0.5), "dear": dear, "last": last}, *RADII)
+    apart = found({"cheap": Darken(0.5), "dear": Darken(0.9), "last": Darken(1.0)}, *RADII)
+    for one, other in zip(together, apart, strict=True):
+        for name, mask in other.outcomes.stands.items():
+            assert np.array_equal(one.outcomes.stands[name], mask)
+        assert np.array_equal(one.outcomes.carried, other.outcomes.carried)
+    # One call for all that stand after the first, one for each radius at which some then fell.
+    assert last.calls <= 1 + 3
+    assert dear.calls < sum(dear.given.values()) / 4
+    assert set(dear.given) == set(RADII[1:])
 
 
 @pytest.mark.usefixtures("unprobed")
@@ -230,3 +260,14 @@ def test_the_bound_of_an_audit(looked: int, stood: int) -> None:
 
 def test_everything_looked_at_leaves_nothing_open() -> None:
     assert most_missed(7, 7) == 0.0
+
+
+@pytest.mark.parametrize("images", [[0, 3, 0, 7], [10, 0, 0, 0], [1, 1, 1]])
+def test_the_cost_of_a_mixed_batch_is_shared_out_by_images(images: list[int]) -> None:
+    whole = Cost(seconds=2.0, forwards=101, backwards=7, peak_mb=3.0)
+    shares = whole.shared(images)
+    assert [share is None for share in shares] == [count == 0 for count in images]
+    parts = [share for share in shares if share is not None]
+    assert sum(part.forwards for part in parts) == 101
+    assert sum(part.backwards for part in parts) == 7
+    assert sum(part.seconds for part in parts) == pytest.approx(2.0)

@@ -1,12 +1,14 @@
 """The report of a folder: every number from the cells, every figure with its table."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from robench.cli.main import main
 from robench.errors import StoreError
 from robench.reporting import figures
 from tests.conftest import Outcome
@@ -14,14 +16,24 @@ from tests.conftest import Outcome
 Robench = Callable[..., Outcome]
 
 
-@pytest.fixture
-def done(robench: Robench) -> Outcome:
-    """Two methods on a few digits, attacked at three radii, reported."""
-    ran = robench(
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two methods on a few digits, attacked at three radii."""
+    folder = tmp_path_factory.mktemp("grid") / "results"
+    arguments = (
         "run", "-m", "natural,madry", "--train-limit", "300", "--test-limit", "50", "--eps",
-        "0,1/16,3/16", "--set", "recipe.epochs=3",
+        "0,1/16,3/16", "--set", "recipe.epochs=3", "--suite", "quick", "--results", str(folder),
     )  # fmt: skip
-    assert ran.code == 0
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert not end.value.code
+    return folder
+
+
+@pytest.fixture
+def done(robench: Robench, results: Path) -> Outcome:
+    """The same, reported, in a copy that a test may spoil."""
+    shutil.copytree(results, "results/local")
     return robench("report")
 
 
