@@ -13,7 +13,7 @@ from robench import plugins, settings
 from robench.adversary.attack import Attack, attempt, right
 from robench.adversary.packages import EXTRA
 from robench.adversary.standard import RAND, STANDARD, holds
-from robench.adversary.transfer import crafted_on, sources
+from robench.adversary.transfer import Crafted, crafted_on, sources
 from robench.errors import ConfigError, PluginError
 from robench.radius import NORMS, Norm
 from robench.seeds import derive
@@ -90,6 +90,11 @@ class Suite:
     def sources(self) -> tuple[str, ...]:
         """Methods on whose cells images are crafted."""
         return sources(self.attacks)
+
+    @property
+    def surrogates(self) -> list[nn.Module]:
+        """Models that images are crafted on, once it has them."""
+        return [attack.surrogate for attack in self.attacks.values() if isinstance(attack, Crafted)]
 
     def on(self, surrogates: Mapping[str, nn.Module]) -> "Suite":
         """The suite with models to craft on; without the attacks whose model there is not."""

@@ -28,13 +28,21 @@ class Transfer:
         """Nothing by itself: ``Suite.on`` gives it the other model."""
         raise AttackError(f"there is no cell of {self.source} to craft on")
 
-    def on(self, surrogate: nn.Module) -> Attack:
+    def on(self, surrogate: nn.Module) -> "Crafted":
         """The same with the other model."""
+        return Crafted(surrogate, self.attack)
 
-        def crafted(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
-            return self.attack(surrogate, x, y, threat)
 
-        return crafted
+@dataclass(frozen=True)
+class Crafted:
+    """A transfer with the model that it crafts on."""
+
+    surrogate: nn.Module
+    attack: PGD
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        """Images (B, C, H, W) that raise the other model's loss."""
+        return self.attack(self.surrogate, x, y, threat)
 
 
 def sources(attacks: Mapping[str, Attack]) -> tuple[str, ...]:

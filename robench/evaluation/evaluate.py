@@ -73,8 +73,8 @@ def evaluate(
     if stand_in is not None and (stochastic or probed["random"].status == "up"):
         suite = stand_in
     with full_precision(), ExitStack() as stack:
-        networks = [model] if fast is model else [model, fast]
-        passes = [stack.enter_context(counted(network)) for network in networks]
+        networks = {id(network): network for network in (model, fast, *suite.surrogates)}
+        passes = [stack.enter_context(counted(network)) for network in networks.values()]
         trial = Trial(
             model, fast, images, threats, passes,
             looks=suite.looks, carries=suite.carries, seed=seed, after=after,

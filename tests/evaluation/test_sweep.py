@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from robench.adversary.attack import Attack
+from robench.adversary.pgd import PGD
 from robench.adversary.standard import STANDARD
 from robench.adversary.suite import Audit, Suite
+from robench.adversary.transfer import Transfer
 from robench.data.load import Images
 from robench.errors import AttackError
 from robench.evaluation import evaluate as module
@@ -271,3 +273,13 @@ def test_the_cost_of_a_mixed_batch_is_shared_out_by_images(images: list[int]) ->
     assert sum(part.forwards for part in parts) == 101
     assert sum(part.backwards for part in parts) == 7
     assert sum(part.seconds for part in parts) == pytest.approx(2.0)
+
+
+@pytest.mark.usefixtures("unprobed")
+def test_the_passes_of_a_model_that_is_crafted_on_count() -> None:
+    steps, other = 3, Brightness()
+    suite = Suite({"from-a": Transfer(source="a", attack=PGD(steps=steps))}).on({"a": other})
+    (one,) = evaluate(Brightness(), suite, pictures(), [Threat("Linf", 0.1)], 0, lambda *_: None)
+    attacked = int(one.outcomes.stands["natural"].sum())
+    assert one.costs["from-a"].backwards == steps * attacked
+    assert one.costs["from-a"].forwards > steps * attacked  # and a look by the model itself
