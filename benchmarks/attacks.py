@@ -93,12 +93,13 @@ QUICK: Mapping[str, Scale] = {
 
 USUAL: Mapping[str, Scale] = {
     "digits": Scale(images=360),
-    "mnist": Scale(images=200),
-    "cifar10": Scale(images=50, budget=Budget(steps=20, targets=3, queries=500)),
+    "mnist": Scale(images=200, alone=50, sweeps=1),
+    "cifar10": Scale(
+        images=200, alone=50, budget=Budget(steps=20, targets=2, queries=300), sweeps=1
+    ),
 }
 
-
-FULL: Mapping[str, Scale] = {**USUAL, "cifar10": Scale(images=200)}
+FULL: Mapping[str, Scale] = {**USUAL, "cifar10": replace(USUAL["cifar10"], budget=Budget())}
 
 
 def contests(on: Subject, scale: Scale) -> Iterator[Contest]:
@@ -162,7 +163,7 @@ def conditions(on: Subject, scale: Scale, call: "Call") -> str:
     type=click.IntRange(min=1),
     metavar="N",
     help="Most images a network.",
-    show_default="360 digits, 200 of MNIST, 50 of CIFAR-10; fewer with --quick",
+    show_default="360 digits, 200 of MNIST and of CIFAR-10; fewer with --quick",
 )
 @click.option(
     "--weights",
