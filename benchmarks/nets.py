@@ -141,7 +141,7 @@ def _found(network: Network, place: Place) -> CellFolder | None:
 
 
 def _fits(network: Network, folder: CellFolder) -> bool:
-    """Whether a cell is the network, trained at the usual radius, its weights as they were written."""
+    """Whether a cell is the network, trained at the usual radius, with whole weights."""
     facts = catalogue.facts(network.dataset)
     wanted = {
         "method": METHOD,
