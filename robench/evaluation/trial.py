@@ -110,11 +110,10 @@ class Trial:
 
         Every radius learns from it. An attack that takes one radius only is given them in turn.
         """
-        if getattr(attack, "many_radii", False):
-            return self._strike(number, name, attack, todo, at)
-        for one in at.unique().tolist():
-            self._strike(number, name, attack, todo[at == one], at[at == one])
-        return None
+        together = len(todo) > 0 and getattr(attack, "many_radii", False)
+        groups = [torch.ones_like(todo) > 0] if together else [at == one for one in at.unique()]
+        for group in groups:
+            self._strike(number, name, attack, todo[group], at[group])
 
     def _strike(self, number: int, name: str, attack: Attack, todo: Tensor, at: Tensor) -> None:
         seen = 0

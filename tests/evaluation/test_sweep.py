@@ -124,6 +124,17 @@ def test_images_of_many_radii_come_to_a_dear_attack_together() -> None:
 
 
 @pytest.mark.usefixtures("unprobed")
+@pytest.mark.parametrize("kind", [Darken, Together])
+def test_radii_at_which_nothing_is_left_cost_nothing(kind: type[Darken]) -> None:
+    first, second = kind(1.0), kind(1.0)
+    together = found({"first": first, "second": second}, 0.3, 0.45, 0.5)
+    assert not together[1].outcomes.worst.any()
+    assert sum(second.given.values()) <= together[0].outcomes.stands["first"].sum()
+    assert "second" not in {n for n, cost in together[2].costs.items() if cost.seconds}
+    assert not any(one.outcomes.worst.any() for one in found({"first": first}, 0.5))
+
+
+@pytest.mark.usefixtures("unprobed")
 def test_what_falls_at_a_small_radius_has_fallen_at_every_larger_one() -> None:
     only_small = Darken(1.0, where=lambda eps: eps < 0.15)
     _, small, middle, large = found({"one": only_small, "none": Darken(0.0)}, *RADII)
