@@ -78,7 +78,7 @@ SHORT = Budget(steps=50, targets=4, queries=1500)
 
 
 QUICK: Mapping[str, Scale] = {
-    "digits": Scale(images=360, alone=180, again=30, survivors=2, sweeps=1),
+    "digits": Scale(images=360, alone=180, again=30, survivors=2, sweeps=0),
     "mnist": Scale(images=16, alone=8, survivors=0, calls=False, sweeps=0),
     "cifar10": Scale(
         images=24,
