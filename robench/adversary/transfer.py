@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
-from robench.adversary.attack import Attack
+from robench.adversary.attack import Attack, attempt, right
 from robench.adversary.pgd import PGD
 from robench.errors import AttackError
+from robench.seeds import derive
 from robench.threat import Threat
 
 
@@ -62,3 +64,20 @@ def crafted_on(
         elif attack.source in surrogates:
             found[name] = attack.on(surrogates[attack.source])
     return found
+
+
+def transferred(
+    attacks: Mapping[str, Attack], model: nn.Module, x: Tensor, y: Tensor, threat: Threat, seed: int
+) -> Tensor | None:
+    """Images (B, C, H, W) crafted on each of the other models until one is wrong; none: no models.
+
+    Raises:
+        AttackError: an attack failed or broke the rules.
+    """
+    crafted = {name: attack for name, attack in attacks.items() if isinstance(attack, Crafted)}
+    x_adv = x
+    for name, attack in crafted.items():
+        stands = right(model, x_adv, y)[:, None, None, None]
+        found = attempt(name, attack, model, x, y, threat, derive(seed, "transferred", name))
+        x_adv = torch.where(stands, found, x_adv)
+    return x_adv if crafted else None

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from robench.adversary.attack import Attack
 from robench.adversary.suite import Suite, Verdict
+from robench.adversary.transfer import transferred
 from robench.data.load import Images
 from robench.device import full_precision
 from robench.evaluation.audit import Audit, most_missed
@@ -68,8 +69,7 @@ def evaluate(
     """
     model.eval()
     fast = prepared(model, images.x(slice(0, 8)))
-    few = images.first(PROBED)
-    probed = probe(fast, few.x(), few.y, threats[-1], seed)
+    probed = _probed(fast, suite, images.first(PROBED), threats[-1], seed)
     if stand_in is not None and (stochastic or probed["random"].status == "up"):
         suite = stand_in
     with full_precision(), ExitStack() as stack:
@@ -81,6 +81,14 @@ def evaluate(
         )  # fmt: skip
         audits = _run(trial, suite, flagged=bool(raised(probed)))
     return [_evaluated(trial, suite, at, audits.get(at), probed) for at in range(len(threats))]
+
+
+def _probed(
+    model: nn.Module, suite: Suite, few: Images, threat: Threat, seed: int
+) -> Mapping[str, Finding]:
+    x, y = few.x(), few.y
+    others = transferred(suite.attacks, model, x, y, threat, seed) if threat.eps else None
+    return probe(model, x, y, threat, seed, transferred=others)
 
 
 def _run(trial: Trial, suite: Suite, *, flagged: bool) -> dict[int, Audit]:

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from robench.adversary.apgd import APGD
+from robench.adversary.suite import Suite
+from robench.adversary.transfer import Transfer
 from robench.data.load import load
+from robench.evaluation.evaluate import evaluate
 from robench.evaluation.flags import FLAGS, Finding, raised
 from robench.evaluation.probes import attacks, outputs
 from robench.evaluation.probes.chance import COMMON, RARE, beyond, judged
@@ -176,3 +179,11 @@ def test_right_answers_that_a_step_adds_are_counted_over_all_images() -> None:
     assert outputs.single_step_above_natural(50, 54, 64).status == "ok"
     assert outputs.single_step_above_natural(50, 55, 64).status == "up"
     assert outputs.single_step_above_natural(64, 20, 64).status == "ok"
+
+
+@pytest.mark.parametrize(("make", "status"), [("rounded", "up"), ("madry", "ok")])
+def test_a_suite_that_crafts_on_other_models_evaluates_their_flag(make: str, status: str) -> None:
+    suite = Suite({"from-a": Transfer(source="a")}).on({"a": controls.natural()})
+    images = controls.digits().test.first(40)
+    (found,) = evaluate(getattr(controls, make)(), suite, images, [THREAT], 0, lambda *_: None)
+    assert found.findings["transfer-wins"].status == status

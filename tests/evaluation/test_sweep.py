@@ -29,7 +29,7 @@ FINE = dict.fromkeys(FLAGS, Finding("ok", ""))
 @pytest.fixture
 def unprobed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No look for masking: these tests are about the suite."""
-    monkeypatch.setattr(module, "probe", lambda *_: dict(FINE))
+    monkeypatch.setattr(module, "probe", lambda *_, **__: dict(FINE))
 
 
 class Brightness(nn.Module):
@@ -208,7 +208,7 @@ def test_an_audit_of_all_that_stands_is_a_full_verdict() -> None:
 
 def test_any_flag_makes_an_audit_look_at_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     up = FINE | {"unchanged": Finding("up", "32 of 32")}
-    monkeypatch.setattr(module, "probe", lambda *_: up)
+    monkeypatch.setattr(module, "probe", lambda *_, **__: up)
     one = audited(set(), 3)
     assert one.verdict == "full"
     assert one.findings["unchanged"].status == "up"
@@ -222,7 +222,7 @@ def test_on_a_stochastic_model_the_stand_in_judges(monkeypatch: pytest.MonkeyPat
 
     def names(*, random: str, stochastic: bool) -> list[str]:
         probed = FINE | {"random": Finding(random, "")}  # type: ignore[arg-type]
-        monkeypatch.setattr(module, "probe", lambda *_: probed)
+        monkeypatch.setattr(module, "probe", lambda *_, **__: probed)
         (one,) = evaluate(
             Brightness(), suite, pictures(), [Threat("Linf", 0.1)], 0, lambda *_: None,
             stochastic=stochastic, stand_in=other,
