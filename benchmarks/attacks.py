@@ -70,32 +70,35 @@ class Scale:
     """Images whose passes are counted."""
     calls: bool = True
     """Whether memory is looked at."""
-    sweeps: int = 3
-    """Rounds of each sweep of radii."""
+    sweeps: tuple[str, ...] = tuple(sweep.SWEEPS)
+    """Of radii, by their names."""
 
 
 SHORT = Budget(steps=50, targets=4, queries=1500)
 
 
 QUICK: Mapping[str, Scale] = {
-    "digits": Scale(images=360, alone=180, again=30, survivors=2, sweeps=0),
-    "mnist": Scale(images=16, alone=8, survivors=0, calls=False, sweeps=0),
+    "digits": Scale(images=360, alone=180, again=30, survivors=2, sweeps=()),
+    "mnist": Scale(images=16, alone=8, survivors=0, calls=False, sweeps=()),
     "cifar10": Scale(
         images=24,
         alone=8,
         budget=Budget(steps=20, targets=2, queries=150),
         survivors=0,
         calls=False,
-        sweeps=0,
+        sweeps=(),
     ),
 }
 
 
 USUAL: Mapping[str, Scale] = {
-    "digits": Scale(images=360),
-    "mnist": Scale(images=200, alone=50, sweeps=1),
+    "digits": Scale(images=360, alone=180),
+    "mnist": Scale(images=200, alone=50, sweeps=("upper quarter",)),
     "cifar10": Scale(
-        images=200, alone=50, budget=Budget(steps=20, targets=2, queries=300), sweeps=1
+        images=200,
+        alone=50,
+        budget=Budget(steps=20, targets=2, queries=300),
+        sweeps=("upper quarter",),
     ),
 }
 
@@ -273,8 +276,7 @@ def compare(call: Call) -> int:
         passes[name] = survivors(on, scale, lines, call.seed)
         for said in memory(on.at(slice(16)), call.seed) if scale.calls else ():
             console.print(f"{name}, memory with {said}")
-        if scale.sweeps:
-            sweeps += sweep.swept(on, scale.budget, scale.sweeps, call.seed)
+        sweeps += sweep.swept(on, scale.budget, scale.sweeps, call.seed)
     if not lines:
         raise click.UsageError("nothing was measured")
     report(console, lines, passes)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from benchmarks import attacks
 from benchmarks.nets import Subject
-from benchmarks.parity import memory, sides, table, verdicts
+from benchmarks.parity import memory, sides, sweep, table, verdicts
 from benchmarks.parity.journal import SEEDS, Extent, Journal, play
 from benchmarks.parity.rounds import Contest, Measured, Round, Side
 from benchmarks.parity.sides import Budget
@@ -239,3 +239,13 @@ def test_the_script_says_how_to_call_it() -> None:
         [sys.executable, SCRIPT, "--help"], capture_output=True, text=True, check=True
     )
     assert "--quick" in done.stdout
+
+
+def test_a_sweep_is_measured_against_its_largest_radius(on: Subject) -> None:
+    (one,) = sweep.swept(on, Budget(steps=3, targets=2, queries=10), ["upper half"], 0)
+    assert one.stand[0] >= one.stand[1]
+    assert one.ratio == one.five / one.largest > 0
+    printed = StringIO()
+    Console(width=160, file=printed).print(sweep.table([one]))
+    assert f"{one.ratio:.2f}x" in printed.getvalue()
+    assert "{} / {}".format(*one.stand) in printed.getvalue()
