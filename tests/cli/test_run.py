@@ -11,7 +11,10 @@ from safetensors.torch import load_file
 
 from robench.analysis.table import RESULTS
 from robench.data.catalogue import DATASETS
+from robench.training.recipe import RECIPES
 from tests.cli.grids import QUICK, Robench, table, trained
+
+SHARED = RECIPES["digits"].lr
 
 BROKEN_SUITE = '''"""Broken: its second attack raises (nobody, nowhere)."""
 
@@ -67,7 +70,7 @@ def test_brackets_make_cells_and_equal_settings_are_one_cell(robench: Robench) -
 
 
 def test_other_recipes_are_never_averaged(robench: Robench) -> None:
-    for lr in ("0.002", "0.01"):
+    for lr in (str(SHARED), "0.01"):
         robench("run", "-m", "natural", *QUICK, "--set", f"recipe.lr={lr}")
     found = table()
     assert found["recipe_key"].nunique() == 2
@@ -83,10 +86,10 @@ def test_deviations_from_the_shared_recipe_are_marked(robench: Robench) -> None:
     shared = found["settings"].isna()
     assert found[shared]["deviates"].isna().all()
     assert found[~shared]["settings"].eq("recipe.lr=0.01").all()
-    assert found[~shared]["deviates"].eq("lr=0.01 (shared 0.002)").all()
+    assert found[~shared]["deviates"].eq(f"lr=0.01 (shared {SHARED})").all()
     report = robench("report")
     assert "natural[recipe.lr=0.01] †" in report.out
-    assert "† natural[recipe.lr=0.01]: lr=0.01 (shared 0.002)" in report.out
+    assert f"† natural[recipe.lr=0.01]: lr=0.01 (shared {SHARED})" in report.out
 
 
 @pytest.mark.parametrize(
