@@ -67,7 +67,7 @@ def _seconds(
     on: Subject, budget: Budget, parts: Sequence[float], seed: int
 ) -> tuple[float, tuple[int, int]]:
     """CPU seconds of one evaluation, and what stands at its smallest and at its largest radius."""
-    images = Images(on.x, on.y, 1.0, on.index)
+    images = Images(on.x, on.y, 1.0, on.index)  # floats in [0, 1] already
     threats = [Threat(on.threat.norm, on.threat.eps * part) for part in parts]
     gc.collect()
     began = time.process_time()

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.option(
     "--images", type=click.IntRange(min=1), default=64, help="Test images; each takes an attack."
 )
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best")
+@click.option(
+    "--checkpoint", type=click.Choice(["best", "last"]), default="best", help="Weights to test."
+)
 @click.option(
     "--data-root", type=folder, default=Path("data"), metavar="FOLDER", help="A torchvision root."
 )

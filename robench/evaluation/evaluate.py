@@ -87,8 +87,9 @@ def _probed(
     model: nn.Module, suite: Suite, few: Images, threat: Threat, seed: int
 ) -> Mapping[str, Finding]:
     x, y = few.x(), few.y
-    others = transferred(suite.attacks, model, x, y, threat, seed) if threat.eps else None
-    return probe(model, x, y, threat, seed, transferred=others)
+    with full_precision():
+        others = transferred(suite.attacks, model, x, y, threat, seed) if threat.eps else None
+        return probe(model, x, y, threat, seed, transferred=others)
 
 
 def _run(trial: Trial, suite: Suite, *, flagged: bool) -> dict[int, Audit]:

@@ -110,9 +110,10 @@ class Trial:
 
         Every radius learns from it. An attack that takes one radius only is given them in turn.
         """
-        together = len(todo) > 0 and getattr(attack, "many_radii", False)
-        groups = [torch.ones_like(todo) > 0] if together else [at == one for one in at.unique()]
-        for group in groups:
+        if not len(todo):
+            return
+        mixed = getattr(attack, "many_radii", False)
+        for group in [slice(None)] if mixed else [at == one for one in at.unique()]:
             self._strike(number, name, attack, todo[group], at[group])
 
     def _strike(self, number: int, name: str, attack: Attack, todo: Tensor, at: Tensor) -> None:
