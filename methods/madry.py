@@ -12,7 +12,13 @@ from robench.training.method import Adversarial, Run
 
 @dataclass(frozen=True, kw_only=True)
 class Madry(Adversarial):
-    """The base class's PGD, and cross-entropy on what it finds."""
+    """The base class's PGD, and cross-entropy on what it finds.
+
+    Reduces to: natural training with attack.steps = 0 and attack.start = none.
+
+    Differs from the authors' code: examples are crafted in eval mode (theirs: in train mode);
+    recipe.craft = train is theirs.
+    """
 
     def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
         return F.cross_entropy(model(x_adv), batch.y)

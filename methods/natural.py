@@ -11,7 +11,10 @@ from robench.training.method import Method, Run
 
 @dataclass(frozen=True, kw_only=True)
 class Natural(Method):
-    """No inner maximisation."""
+    """No inner maximisation.
+
+    Reduces to: nothing simpler; every method here reduces to it at eps = 0, or by a setting.
+    """
 
     def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
         return F.cross_entropy(model(batch.x), batch.y)

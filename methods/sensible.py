@@ -13,6 +13,7 @@ from robench.adversary.losses import Loss, cross_entropy, kl
 from robench.adversary.pgd import PGD
 from robench.data.batches import Batch
 from robench.errors import ConfigError
+from robench.models.passes import Passes
 from robench.training.method import Adversarial, Run
 
 
@@ -21,8 +22,16 @@ class Sensible(Adversarial):
     """An image whose loss would pass -log(cut) keeps its last sensible perturbation.
 
     Three cases: wrong or past the cut at its start, it stays there; never past it, the full attack;
-    otherwise the step that passed the cut is undone. cut = 1 is natural training, cut near 0 is
-    adversarial training on the images that start out right.
+    otherwise the step that passed the cut is undone.
+
+    Reduces to: natural training at cut = 1; adversarial training, on the images that are right at
+    their start, with warmup = 1 or as cut nears 0. Just under 1 it is not natural training:
+    the random starts stay.
+
+    Differs from the authors' code: gradients of parameters are not switched on again behind the
+    caller's back, and a step is undone by the images kept of it, not by subtracting it (rounding).
+    An image that is past the cut at its random start stays at that start, as in their code; their
+    comments speak of the natural image, which attack.start = none gives.
     """
 
     cut: Annotated[float, Meta(gt=0, le=1)] = 0.5
@@ -63,6 +72,12 @@ class Sensible(Adversarial):
         sensible = cross_entropy(attacked, batch.y) if self.variant == "at" else kl(attacked, clean)
         return sensible.mean() + self.natural_weight * F.cross_entropy(clean, batch.y)
 
+    def passes(self, stage: str) -> Passes:
+        more = Passes(1, 0)  # a look at the last step
+        if self.natural_weight:
+            more += Passes(1, 1)
+        return super().passes(stage) + more + Passes(int(self.variant == "trades"), 0)
+
     def _target(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Loss]:
         if self.variant == "at":
             return batch.y, cross_entropy
@@ -70,8 +85,17 @@ class Sensible(Adversarial):
             return model(batch.x), kl
 
 
+_STEPS = PGD(steps=10, step_size=1.5 / 255)  # CIFAR-10: the authors' SENSE.py
+
 presets = {
     "*": Sensible(),  # ours: the authors' cut, a step that follows eps
     "mnist": Sensible(attack=PGD(steps=40, step_size=0.01)),  # ours: TRADES' attack
-    "cifar10": Sensible(attack=PGD(steps=10, step_size=1.5 / 255)),  # the authors' SENSE.py
+    "cifar10": Sensible(attack=_STEPS),
+    # Their study of small networks; the tiny ones of the appendix also with cuts 0.1 and 0.7.
+    **{
+        f"cifar10/resnet{depth}": Sensible(cut=0.7, warmup=5 / 300, attack=_STEPS)
+        for depth in (20, 32, 44, 56)
+    },
+    "cifar10/lenet": Sensible(warmup=5 / 150, attack=_STEPS),
+    "cifar10/lenet-small": Sensible(warmup=5 / 150, attack=_STEPS),
 }

@@ -11,12 +11,18 @@ from torch import Tensor, nn
 from robench.adversary.losses import kl
 from robench.adversary.pgd import PGD
 from robench.data.batches import Batch
+from robench.models.passes import Passes
 from robench.training.method import Adversarial, Run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trades(Adversarial):
-    """The attack raises the same KL that the loss lowers; beta = 0 is natural training."""
+    """The attack raises the same KL that the loss lowers.
+
+    Reduces to: natural training at beta = 0.
+
+    Differs from the authors' code: nothing known but the shared recipe.
+    """
 
     attack: PGD = field(default_factory=lambda: PGD(start="gaussian"))
     beta: Annotated[float, Meta(ge=0)] = 6.0
@@ -30,6 +36,9 @@ class Trades(Adversarial):
     def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
         clean, attacked = model(batch.x), model(x_adv)
         return F.cross_entropy(clean, batch.y) + self.beta * kl(attacked, clean).mean()
+
+    def passes(self, stage: str) -> Passes:
+        return super().passes(stage) + Passes(2, 1)  # the attack's target; the natural images
 
 
 presets = {

@@ -12,7 +12,7 @@ from robench.models import catalogue as model_catalogue
 from robench.radius import Norm
 from robench.settings import Plain
 from robench.store.grid import Choice, Request
-from robench.training.method import Adversarial, Method, method, presets
+from robench.training.method import Adversarial, Method, method, preset_for, presets
 from robench.training.recipe import RECIPES, Recipe
 
 
@@ -76,12 +76,13 @@ def _training(
 ) -> Chosen:
     name = choice.method
     changes = {**_below(name, request.changes), **_without_recipe(choice.changes)}
-    preset = _preset(name, dataset, request.train_norm)
+    preset = _preset(name, dataset, model, request.train_norm)
     chosen = settings.change(name, preset, changes)
     recipe = settings.change("recipe", shared, _below("recipe", choice.changes))
     if recipe.padding == "reflect" and recipe.pad >= facts.shape[1]:
         raise ConfigError(f"recipe.pad cannot reflect {recipe.pad} pixels of {facts.shape[1]}")
-    changed, stored = _changed(chosen, preset), _changed(chosen, method(name, dataset))
+    changed = _changed(chosen, preset)
+    stored = _changed(chosen, method(name, dataset, model=model))
     own = {f"recipe.{p}": new for p, (new, _) in settings.differences(recipe, shared).items()}
     brackets = ",".join(f"{path}={settings.text(v)}" for path, v in sorted((changed | own).items()))
     return Chosen(
@@ -97,15 +98,15 @@ def _training(
     )
 
 
-def _preset(name: str, dataset: str, norm: Norm) -> Method:
-    """A method with its preset for a data set.
+def _preset(name: str, dataset: str, model: str, norm: Norm) -> Method:
+    """A method with its preset for a data set and a network.
 
     Those for a data set quote step sizes of Linf; in another norm such a step is so short that the
     attack would stay where it starts, so there it is relative to eps.
     """
-    found = method(name, dataset)
+    found = method(name, dataset, model=model)
     steps = isinstance(found, Adversarial) and isinstance(found.attack, PGD)
-    if norm == "Linf" or dataset not in presets(name) or not steps:
+    if norm == "Linf" or preset_for(presets(name), dataset, model) == "*" or not steps:
         return found
     return settings.change(name, found, {"attack.step_size": None})
 

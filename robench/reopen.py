@@ -73,7 +73,9 @@ def reopen(
     if data.digest != identity["data"]:
         raise StoreError(f"{folder.path} was trained on other images than {dataset}'s here")
     trainer = settings.change(
-        identity["method"], method(identity["method"], dataset), _flat(identity["settings"])
+        identity["method"],
+        method(identity["method"], dataset, model=identity["model"]),
+        _flat(identity["settings"]),
     )
     recipe = settings.change("recipe", RECIPES[dataset], _flat(identity["recipe"]))
     eps = Fraction(identity["eps"])

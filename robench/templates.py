@@ -10,12 +10,16 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from robench.data.batches import Batch
+from robench.models.passes import Passes
 from robench.training.method import Adversarial, Run
 
 
 @dataclass(frozen=True, kw_only=True)
 class {own}(Adversarial):
-    """Adversarial gives it ``attack`` and PGD as ``perturb``; Method has neither."""
+    """Adversarial gives it ``attack`` and PGD as ``perturb``; Method has neither.
+
+    Reduces to: adversarial training at weight = 0, natural training at weight = 1.
+    """
 
     weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
     """Share of the unperturbed images in the loss."""
@@ -24,6 +28,9 @@ class {own}(Adversarial):
         attacked = F.cross_entropy(model(x_adv), batch.y)
         natural = F.cross_entropy(model(batch.x), batch.y)
         return (1 - self.weight) * attacked + self.weight * natural
+
+    def passes(self, stage: str) -> Passes:
+        return super().passes(stage) + Passes(1, 1)  # for the unperturbed images
 
 
 presets = {{

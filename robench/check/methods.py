@@ -15,6 +15,8 @@ from robench.check import tiny
 from robench.check.finding import Check, equal, snapshot
 from robench.data.batches import Batch
 from robench.data.catalogue import DATASETS
+from robench.models.catalogue import MODELS
+from robench.models.passes import counted
 from robench.radius import NORMS
 from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
@@ -31,16 +33,20 @@ def method_checks(name: str) -> Iterator[tuple[str, Check]]:
         threat = Threat(norm, float(tiny.FACTS.eps[norm]))
         yield f"perturbs inside the {norm} ball and [0, 1]", partial(_inside, chosen, threat)
     yield "leaves the model as it was while it perturbs", partial(_hands_off, chosen)
+    yield "a step costs no more passes than it declares", partial(_declared, chosen)
     yield "learns the tiny task", partial(_learns, chosen)
     yield "same seed, same weights", partial(_same_weights, chosen)
     yield "weights and state survive a file", partial(_survives, chosen)
 
 
 def _presets(name: str) -> str:
-    for dataset, preset in presets(name).items():
+    for key, preset in presets(name).items():
+        dataset, _, network = key.partition("/")
         if dataset != "*" and dataset not in DATASETS:
-            return f"presets[{dataset!r}]: no such data set; there are {', '.join(DATASETS)}"
-        kept = settings.validated(f"presets[{dataset!r}]", preset)
+            return f"presets[{key!r}]: no such data set; there are {', '.join(DATASETS)}"
+        if network and network not in MODELS:
+            return f"presets[{key!r}]: no such network; there are {', '.join(MODELS)}"
+        kept = settings.validated(f"presets[{key!r}]", preset)
         json.dumps(settings.plain(kept), allow_nan=False)
     return ""
 
@@ -70,6 +76,20 @@ def _hands_off(method: Method) -> str:
     if not all(p.requires_grad for p in model.parameters()):
         return "perturb switches requires_grad of parameters off"
     return "" if equal(before, snapshot(model)) else "perturb changes weights or statistics"
+
+
+def _declared(method: Method) -> str:
+    model, batch, run = _halfway(method, _threat())
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    with counted(model) as spent:
+        method.step(model.train(), batch, run, optimizer)
+    most, n = method.passes(run.stage), len(batch.y)
+    if spent.forwards > n * most.forwards or spent.backwards > n * most.backwards:
+        return (
+            f"{spent.forwards / n:g} forward and {spent.backwards / n:g} backward passes an image, "
+            f"declared {most.forwards:g} and {most.backwards:g}"
+        )
+    return ""
 
 
 def _learns(method: Method) -> str:

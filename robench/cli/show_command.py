@@ -49,6 +49,11 @@ def _method(name: str) -> Iterator[str | Path]:
         yield f"stage {stage.name}: {stage.share:.0%} of the epochs" + "".join(
             f", recipe.{key}={settings.text(value)}" for key, value in stage.recipe.items()
         )
+        most = base.passes(stage.name)
+        yield (
+            f"passes of an image in a step: {most.forwards} forward, {most.backwards} backward "
+            "(fewer if attacks end early)"
+        )
     yield ""
     yield from _settings(base)
     yield from _presets({key: preset for key, preset in known.items() if key != "*"}, base)

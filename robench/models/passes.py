@@ -17,6 +17,10 @@ class Passes:
     forwards: int = 0
     backwards: int = 0
 
+    def __add__(self, other: "Passes") -> "Passes":
+        """Both one after the other."""
+        return Passes(self.forwards + other.forwards, self.backwards + other.backwards)
+
     def _forward(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         count = len(output)
         self.forwards += count

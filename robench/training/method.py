@@ -18,6 +18,7 @@ from robench import plugins, settings
 from robench.adversary.pgd import PGD
 from robench.data.batches import Batch
 from robench.errors import PluginError
+from robench.models.passes import Passes
 from robench.threat import Threat
 from robench.training.recipe import OF_A_STAGE, Recipe
 
@@ -95,6 +96,13 @@ class Method:
         """Parts of training, in order."""
         return (Stage(),)
 
+    def passes(self, stage: str) -> Passes:
+        """Passes of each image in a step of a stage, past any warm-up; fewer if attacks end early.
+
+        The networks that are counted: classifiers, and what purifies their images.
+        """
+        return Passes(1, 1)
+
     def step(self, model: nn.Module, batch: Batch, run: Run, optimizer: Optimizer) -> Tensor:
         """One update of the weights; returns the loss, detached."""
         with crafting(model, run.craft):
@@ -122,6 +130,10 @@ class Adversarial(Method):
         """PGD on the cross-entropy."""
         return self.attack(model, batch.x, batch.y, run.threat)
 
+    def passes(self, stage: str) -> Passes:
+        """One forward and one backward pass for each of the attack's steps and for the loss."""
+        return Passes(self.attack.steps + 1, self.attack.steps + 1)
+
 
 @contextmanager
 def crafting(model: nn.Module, mode: Literal["eval", "train"]) -> Iterator[None]:
@@ -135,7 +147,7 @@ def crafting(model: nn.Module, mode: Literal["eval", "train"]) -> Iterator[None]
 
 
 def presets(name: str) -> dict[str, Method]:
-    """A plugin's methods by data set; ``*`` is for the data sets it does not name.
+    """A plugin's methods by data set, or by ``dataset/network``; ``*`` is for all others.
 
     Raises:
         PluginError: no such plugin, it does not load, or it has no such dictionary.
@@ -151,8 +163,10 @@ def presets(name: str) -> dict[str, Method]:
     return found
 
 
-def method(name: str, dataset: str = "*", changes: Mapping[str, object] | None = None) -> Method:
-    """The method called ``name`` with its preset for a data set, some settings changed.
+def method(
+    name: str, dataset: str = "*", changes: Mapping[str, object] | None = None, model: str = ""
+) -> Method:
+    """The method called ``name`` with its preset for a data set and network, some settings changed.
 
     Raises:
         ConfigError: it has no such setting, or a value is outside the setting's range.
@@ -160,5 +174,10 @@ def method(name: str, dataset: str = "*", changes: Mapping[str, object] | None =
     """
     known = presets(name)
     with plugins.blamed("methods", name):
-        chosen = settings.validated(name, known.get(dataset, known["*"]))
+        chosen = settings.validated(name, known[preset_for(known, dataset, model)])
         return settings.change(name, chosen, changes or {})
+
+
+def preset_for(known: Mapping[str, Method], dataset: str, model: str) -> str:
+    """The name of the preset that is nearest to a data set and a network."""
+    return next(key for key in (f"{dataset}/{model}", dataset, "*") if key in known)
