@@ -33,6 +33,8 @@ class Chosen:
     """Where its recipe departs from the shared one, in words."""
     label: str
     """Method and changed settings, as in tables."""
+    start: "Chosen | None" = None
+    """What trains the weights that it starts with."""
 
 
 def shared_recipe(dataset: str, request: Request) -> Recipe:
@@ -72,9 +74,18 @@ def choose(request: Request, shared: Mapping[str, Recipe]) -> Iterator[Chosen]:
 
 
 def _training(
-    choice: Choice, dataset: str, facts: Facts, model: str, shared: Recipe, request: Request
+    choice: Choice,
+    dataset: str,
+    facts: Facts,
+    model: str,
+    shared: Recipe,
+    request: Request,
+    after: tuple[str, ...] = (),
 ) -> Chosen:
+    """``after``: the methods that wait for this one's weights."""
     name = choice.method
+    if name in after:
+        raise ConfigError(f"{' starts from '.join((*after, name))}: which begins?")
     changes = {**_below(name, request.changes), **_without_recipe(choice.changes)}
     preset = _preset(name, dataset, model, request.train_norm)
     chosen = settings.change(name, preset, changes)
@@ -85,6 +96,12 @@ def _training(
     stored = _changed(chosen, method(name, dataset, model=model))
     own = {f"recipe.{p}": new for p, (new, _) in settings.differences(recipe, shared).items()}
     brackets = ",".join(f"{path}={settings.text(v)}" for path, v in sorted((changed | own).items()))
+    source = chosen.starts_from()
+    start = (
+        _training(Choice(source), dataset, facts, model, shared, request, (*after, name))
+        if source
+        else None
+    )
     return Chosen(
         Choice(name, {path: settings.text(value) for path, value in stored.items()}),
         dataset,
@@ -95,6 +112,7 @@ def _training(
         settings.plain(chosen),
         _deviations(chosen, recipe, shared),
         f"{name}[{brackets}]" if brackets else name,
+        start,
     )
 
 

@@ -32,6 +32,8 @@ class Job:
     shared: Recipe
     """The recipe of the grid, which the cell's own may depart from."""
     evaluations: tuple[Evaluation, ...]
+    start: "Job | None" = None
+    """What trains the weights that it starts with."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,33 @@ def plan(request: Request, device: torch.device) -> Plan:
     data = {name: _load(name, request, device) for name in request.datasets}
     judges = {name: _judge(name, found) for name, found in suites.items()}
     cells = {c.key: (c, t) for t in trainings for c in _cells(t, request, data[t.dataset])}
-    jobs = []
+    jobs: dict[str, Job] = {}
     for cell, training in cells.values():
         crafted = {
             name: _sources(name, found, cell, [c for c, _ in cells.values()])
             for name, found in suites.items()
         }
         evaluations = tuple(_evaluations(cell, request, data[cell.dataset], judges, crafted))
-        jobs.append(Job(cell, training.method, shared[training.dataset], evaluations))
-    notes = dict.fromkeys(note for job in jobs for note in _notes(job))
-    return Plan(tuple(jobs), suites, data, shared, stand_ins, tuple(notes))
+        start = _start(training, cell, request, data[cell.dataset], shared)
+        job = Job(cell, training.method, shared[training.dataset], evaluations, start)
+        while start is not None:  # itself no part of the grid, unless the grid asks for it as well
+            jobs.setdefault(start.cell.key, start)
+            start = start.start
+        jobs[cell.key] = job
+    notes = dict.fromkeys(note for job in jobs.values() for note in _notes(job))
+    return Plan(tuple(jobs.values()), suites, data, shared, stand_ins, tuple(notes))
+
+
+def _start(
+    training: Chosen, cell: Cell, request: Request, data: Data, shared: Mapping[str, Recipe]
+) -> Job | None:
+    """Training alone of the cell whose weights a cell starts with."""
+    source = training.start
+    if source is None:
+        return None
+    first = _cell(source, request, data, cell.eps, cell.seed)
+    before = _start(source, first, request, data, shared)
+    return Job(first, source.method, shared[source.dataset], (), before)
 
 
 def _judge(name: str, found: Suite) -> Plain:
@@ -101,25 +120,30 @@ def _judge(name: str, found: Suite) -> Plain:
 
 def _cells(training: Chosen, request: Request, data: Data) -> Iterator[Cell]:
     """A cell for every radius of training and seed."""
-    plugin = plugins.get("methods", training.choice.method).digest(training.method)
     for eps in _train_radii(request, training.facts):
         for seed in request.seeds:
-            yield Cell(
-                method=training.choice.method,
-                plugin=plugin,
-                settings=training.settings,
-                recipe=training.recipe,
-                dataset=training.dataset,
-                data=data.digest,
-                train_limit=data.train_limit,
-                model=training.model,
-                norm=request.train_norm,
-                eps=eps,
-                seed=seed,
-                changes=training.choice.changes,
-                label=training.label,
-                deviates=training.deviates,
-            )
+            yield _cell(training, request, data, eps, seed)
+
+
+def _cell(training: Chosen, request: Request, data: Data, eps: Fraction, seed: int) -> Cell:
+    start = training.start
+    return Cell(
+        method=training.choice.method,
+        plugin=plugins.get("methods", training.choice.method).digest(training.method),
+        settings=training.settings,
+        recipe=training.recipe,
+        dataset=training.dataset,
+        data=data.digest,
+        train_limit=data.train_limit,
+        model=training.model,
+        norm=request.train_norm,
+        eps=eps,
+        seed=seed,
+        start=_cell(start, request, data, eps, seed).key if start else "",
+        changes=training.choice.changes,
+        label=training.label,
+        deviates=training.deviates,
+    )
 
 
 def _evaluations(

@@ -32,12 +32,14 @@ def run(plan: Plan, results: Path, rerun: Rerun, tell: Tell) -> bool:
     trained: set[str] = set()
 
     def whole(job: Job, folder: CellFolder) -> bool:
-        if job.cell.key not in trained:
-            trained.update(_train(job, plan, folder, rerun, tell))
+        for path in (folder.record, *map(folder.outcome, job.evaluations)):
+            _trusted(path, tell)
+        if left(job, folder, rerun).train:
+            _train(job, plan, folder, rerun, tell, trained)
         return _attack(job, plan, folder, rerun, tell, trained=job.cell.key in trained)
 
     def weights(job: Job, folder: CellFolder) -> bool:
-        trained.update(_train(job, plan, folder, rerun, tell))
+        _provide(job, plan, folder, rerun, tell, trained)
         return True
 
     try:
@@ -93,17 +95,31 @@ def left(job: Job, folder: CellFolder, rerun: Rerun) -> Left:
     return Left(bool(todo) and not folder.has_weights(record), todo, alone)
 
 
-def _train(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell) -> list[str]:
-    """Train a cell if it needs it, while its lock is held; its key if it was trained."""
-    before = _trusted(folder.record, tell)
-    for evaluation in job.evaluations:
-        _trusted(folder.outcome(evaluation), tell)
-    if not left(job, folder, rerun).train:
-        return []
+def _provide(
+    job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell, trained: set[str]
+) -> None:
+    """Train a cell whose weights others need, while its lock is held, if they are not there."""
+    record = _trusted(folder.record)
+    there = record is not None and record["status"] == "ok" and folder.has_weights(record)
+    if left(job, folder, rerun).train or (record and record["status"] == "ok" and not there):
+        _train(job, plan, folder, rerun, tell, trained)
+
+
+def _train(
+    job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell, trained: set[str]
+) -> None:
+    """Train a cell once in a run, while its lock is held, and first what it starts from."""
+    before = _trusted(folder.record)
+    if job.cell.key in trained:
+        return
+    if job.start is not None:
+        source = CellFolder(folder.path.parent / job.start.cell.name)
+        with locked(source.lock, wait=True):
+            _provide(job.start, plan, source, rerun, tell, trained)
     if before is not None and before["status"] == "ok" and rerun != "always":
         tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
     train_cell(job, plan.data[job.cell.dataset], folder, tell)
-    return [job.cell.key]
+    trained.add(job.cell.key)
 
 
 def _attack(

@@ -13,7 +13,7 @@ from torch import nn
 
 from robench import device
 from robench.data.load import Data
-from robench.errors import Diverged, StoreError
+from robench.errors import ConfigError, Diverged, StoreError
 from robench.evaluation.evaluate import Evaluated, evaluate
 from robench.evaluation.outcomes import pack
 from robench.events import Attacked, Epoch, Evaluating, Event, Finished, Tell, Training
@@ -51,9 +51,8 @@ def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
 
     try:
         threat = Threat(cell.norm, float(cell.eps))
-        trained = train(
-            job.method, _maker(cell, data), data, cell.recipe, threat, cell.seed, listen, cell.name
-        )
+        maker = _maker(cell, data) if job.start is None else _started(job, job.start, data, folder)
+        trained = train(job.method, maker, data, cell.recipe, threat, cell.seed, listen, cell.name)
         record |= _save(trained, folder, record) | {"status": "ok"}
     except Diverged as error:
         record |= {"status": "diverged", "reason": str(error)}
@@ -137,14 +136,38 @@ def _restored(job: Job, weights: Path, data: Data) -> nn.Module:
 
 
 def _source(plan: Plan, key: str, beside: Path) -> nn.Module:
-    """The best checkpoint of another cell, whose folder lies beside this one's."""
+    """The model that images are crafted on."""
     (job,) = [job for job in plan.jobs if job.cell.key == key]
-    folder = CellFolder(beside.parent.parent / job.cell.name)
+    return _other(job, beside.parent.parent, plan.data[job.cell.dataset], "images are crafted on")
+
+
+def _other(job: Job, cells: Path, data: Data, what_for: str) -> nn.Module:
+    """The best checkpoint of another cell, among the folders of all cells."""
+    folder = CellFolder(cells / job.cell.name)
     kept = read_record(folder.record)
     if kept["status"] != "ok":
-        raise StoreError(f"{job.cell.label}, whose cell images are crafted on, {kept['status']}")
+        raise StoreError(f"{job.cell.label}, whose cell {what_for}, {kept['status']}")
     check_weights(folder.weights("best"), kept["checkpoints"]["best"]["sha256"])
-    return _restored(job, folder.weights("best"), plan.data[job.cell.dataset]).eval()
+    return _restored(job, folder.weights("best"), data).eval()
+
+
+def _started(job: Job, start: Job, data: Data, folder: CellFolder) -> Callable[[], Classifier]:
+    """A maker of the cell's network with the weights that another cell has trained."""
+    trained = _other(start, folder.path.parent, data, "training starts from").state_dict()
+    fresh = _maker(job.cell, data)
+
+    def classifier() -> Classifier:
+        network = fresh()
+        try:
+            network.load_state_dict(trained)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"{job.cell.label} cannot start from {start.cell.label}: its weights are not those "
+                f"of one {job.cell.model}"
+            ) from error
+        return network
+
+    return classifier
 
 
 def _header(protocol: int, key: str, identity: Plain, data: Data) -> dict[str, Any]:

@@ -31,6 +31,17 @@ def kl(logits: Tensor, target_logits: Tensor) -> Tensor:
     return F.kl_div(prediction, target, reduction="none", log_target=True).sum(1)
 
 
+def log_wrong(logits: Tensor, y: Tensor) -> Tensor:
+    """Logarithm of the probability that is left for wrong answers, log(1 - p_y), of each image.
+
+    With m, how far the wrong logits' logsumexp is over the true one, it is log(sigmoid(m)), and the
+    cross-entropy is -log(sigmoid(-m)): both rise in m alone, so their gradients point the same way.
+    Written so, p_y = 1 gives no NaN.
+    """
+    logs = logits.log_softmax(1)  # m is the same, and never in half precision
+    return F.logsigmoid(logs.scatter(1, y[:, None], -torch.inf).logsumexp(1) - _of(logs, y))
+
+
 def margin(logits: Tensor, y: Tensor) -> Tensor:
     """The best other logit minus the true one: positive when the image is classified wrongly.
 

@@ -16,6 +16,9 @@ from robench.threat import Threat, per_image
 Halt = Callable[[Tensor, Tensor, int], Tensor]
 """Logits, values and the number of steps made to a mask, (B,), of the images that stop now."""
 
+Move = Callable[[Tensor, Tensor], Tensor]
+"""Gradients, and step lengths shaped to multiply them, to steps."""
+
 
 def ascend(
     model: nn.Module,
@@ -28,13 +31,15 @@ def ascend(
     size: float | Tensor,
     halt: Halt | None = None,
     undo: bool = False,
+    move: Move | None = None,
 ) -> Tensor:
     """Raise ``objective(logits)`` from ``x_adv`` by steps inside the threat model around ``x``.
 
     The only such loop. It takes one forward and one backward pass a step, and one more forward
     pass when ``halt`` looks at each iterate. An image that halts stays where it is, or, with
     ``undo``, goes back to where it was before its last step. The gradients of parameters are not
-    computed. ``size`` may hold one step length an image.
+    computed. ``size`` may hold one step length an image; ``move`` makes a step that is not just
+    steepest ascent.
     """
     size = per_image(size, x)
     previous, x_adv = x_adv.detach(), x_adv.detach()
@@ -54,7 +59,8 @@ def ascend(
             if step == steps or not active.any():
                 break
         (grad,) = torch.autograd.grad(total, leaf)
-        moved = threat.project(x_adv + size * threat.direction(grad), x)
+        by = size * threat.direction(grad) if move is None else move(grad, size)
+        moved = threat.project(x_adv + by, x)
         previous, x_adv = x_adv, torch.where(per_image(active, x).bool(), moved, x_adv)
     return x_adv
 

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from robench.check.finding import Check, equal, snapshot
 from robench.data.batches import Batch
 from robench.data.catalogue import DATASETS
 from robench.models.catalogue import MODELS
+from robench.models.classifier import Classifier
 from robench.models.passes import counted
 from robench.radius import NORMS
 from robench.threat import Threat
@@ -126,7 +127,7 @@ def _halfway(method: Method, threat: Threat) -> tuple[nn.Module, Batch, Run]:
     data = tiny.data()
     run = new_run(data, threat, tiny.RECIPE)
     torch.manual_seed(0)
-    model = method.build(tiny.classifier, run)
+    model = method.build(_maker(method), run)
     run.state = method.init(model, run)
     run.stage, run.progress = method.stages()[-1].name, 0.5
     index = torch.arange(32)
@@ -134,11 +135,27 @@ def _halfway(method: Method, threat: Threat) -> tuple[nn.Module, Batch, Run]:
 
 
 def _train(method: Method, epochs: int, seed: int) -> Trained:
-    recipe = replace(tiny.RECIPE, epochs=epochs)
-    return train(method, tiny.classifier, tiny.data(), recipe, _threat(), seed, lambda event: None)
+    recipe, maker = replace(tiny.RECIPE, epochs=epochs), _maker(method)
+    return train(method, maker, tiny.data(), recipe, _threat(), seed, lambda event: None)
 
 
 _trained = cache(_train)
+
+
+def _maker(chosen: Method) -> Callable[[], Classifier]:
+    """Of the tiny network with random weights, or those of what the method starts from."""
+    if not chosen.starts_from():
+        return tiny.classifier
+    tensors = _trained(method(chosen.starts_from()), tiny.RECIPE.epochs, 0).best.tensors
+
+    def classifier() -> Classifier:
+        network = tiny.classifier()
+        network.load_state_dict(
+            {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
+        )
+        return network
+
+    return classifier
 
 
 def _threat() -> Threat:

@@ -44,11 +44,16 @@ def _announcement(plan: Plan, device: torch.device) -> Iterator[tuple[str, str]]
     cells = [job.cell for job in plan.jobs]
     balls = dict.fromkeys(f"{cell.norm} {show_eps(cell.eps)}" for cell in cells)
     radii = {e.eps: None for job in plan.jobs for e in job.evaluations}
-    norm = plan.jobs[0].evaluations[0].norm
+    norm = next(e.norm for job in plan.jobs for e in job.evaluations)
     attacked = ", ".join(show_eps(eps) for eps in sorted(radii))
     yield "threat", f"trained at {' and '.join(balls)}; attacked at {norm} {attacked}"
     evaluations = sum(len(job.evaluations) for job in plan.jobs)
     yield "grid", f"{len(cells)} trainings, {evaluations} evaluations by {', '.join(plan.suites)}"
+    starts = {
+        f"{job.cell.label} from {job.start.cell.label}": None for job in plan.jobs if job.start
+    }
+    if starts:
+        yield "starts", ", ".join(starts)
     for text in dict.fromkeys(f"{c.label}: {c.deviates}" for c in cells if c.deviates):
         yield "deviates", text
     for note in plan.notes:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from robench.models.classifier import Classifier
+from robench.models.purifier import Purifier
 
 
 @dataclass
@@ -33,13 +34,14 @@ class Passes:
 
 @contextmanager
 def counted(model: nn.Module) -> Iterator[Passes]:
-    """Count passes through every classifier inside a module, or through the module itself.
+    """Count passes through every classifier and purifier in a module, or through the module itself.
 
     The hooks sit on a classifier's body, because methods may ask for ``features`` alone.
     """
-    passes = Passes()
-    bodies = [part.body for part in model.modules() if isinstance(part, Classifier)] or [model]
-    handles = [body.register_forward_hook(passes._forward) for body in bodies]
+    passes, parts = Passes(), list(model.modules())
+    networks: list[nn.Module] = [part.body for part in parts if isinstance(part, Classifier)]
+    networks += [part for part in parts if isinstance(part, Purifier)]
+    handles = [part.register_forward_hook(passes._forward) for part in networks or [model]]
     try:
         yield passes
     finally:

@@ -39,6 +39,8 @@ class Cell:
     norm: Norm
     eps: Fraction
     seed: int
+    start: str = ""
+    """Key of the cell whose weights training starts with."""
     changes: Mapping[str, object] = field(default_factory=dict)
     """Settings asked for beyond the preset: enough to make the method again. Not in the key."""
     label: str = ""
@@ -62,6 +64,7 @@ class Cell:
             "norm": self.norm,
             "eps": show_eps(self.eps),
             "seed": self.seed,
+            "start": self.start,
         }
 
     @cached_property

@@ -84,8 +84,15 @@ class Method:
         """Inner maximisation, none by default; the model is in the recipe's crafting mode."""
         return batch.x
 
+    def starts_from(self) -> str:
+        """The method on whose trained cell this one starts: same data, network, ball and seed."""
+        return ""
+
     def build(self, classifier: Callable[[], nn.Module], run: Run) -> nn.Module:
-        """The module to train, given a maker of the grid's classifier."""
+        """The module to train, given a maker of the grid's classifier.
+
+        Its weights are random, or those of the best checkpoint of the cell that it starts from.
+        """
         return classifier()
 
     def init(self, model: nn.Module, run: Run) -> State:
