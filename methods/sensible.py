@@ -55,15 +55,23 @@ class Sensible(Adversarial):
             return batch.x
         adaptive = run.progress >= self.warmup
         limit = -math.log(self.cut)
+        stopped = [torch.zeros_like(batch.y, dtype=torch.bool)] * 2  # at the start; by now
 
         def passes(logits: Tensor, losses: Tensor, step: int) -> Tensor:
             if step == 0:  # where it starts: judged by label and cross-entropy, in both variants
                 start = cross_entropy(logits, batch.y)
-                return (logits.argmax(1) != batch.y) | (start > limit)
-            return losses > limit if adaptive else torch.zeros_like(losses, dtype=torch.bool)
+                stopped[:] = [(logits.argmax(1) != batch.y) | (start > limit)] * 2
+            elif adaptive:
+                stopped[1] = stopped[1] | (losses > limit)
+            return stopped[1]
 
         target, loss = self._target(model, batch)
-        return self.attack(model, batch.x, target, run.threat, loss, halt=passes, undo=True)
+        x_adv = self.attack(model, batch.x, target, run.threat, loss, halt=passes, undo=True)
+        natural, any_way = (mask.float().mean() for mask in stopped)
+        run.note("case/natural", natural)
+        run.note("case/adaptive", any_way - natural)
+        run.note("case/full", 1 - any_way)
+        return x_adv
 
     def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
         if self.variant == "at" and not self.natural_weight:

@@ -35,6 +35,12 @@ _LENET = "LeNet-like, from SENSE's appendix (Kim & Wang 2022, arXiv:2205.10457)"
 
 MODELS: Mapping[str, Model] = {
     "digitscnn": Model("three convolutions for 8x8 images; ours", "small:digits_cnn", sides=(8,)),
+    "digitscnn-small": Model(
+        "the same with 8 filters in its first layer, not 32", "small:digits_cnn", {"width": 8}, (8,)
+    ),
+    "digitscnn-tiny": Model(
+        "the same with 4 filters in its first layer", "small:digits_cnn", {"width": 4}, (8,)
+    ),
     "smallcnn": Model(
         "TRADES' network for MNIST (Zhang et al. 2019, arXiv:1901.08573)",
         "small:small_cnn",

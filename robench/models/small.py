@@ -5,17 +5,17 @@ from torch import nn
 from robench.models.classifier import Layers
 
 
-def digits_cnn(channels: int, classes: int) -> Layers:
+def digits_cnn(channels: int, classes: int, width: int = 32) -> Layers:
     """Three convolutions with batch normalisation for 8x8 images; ours."""
     body = nn.Sequential(
-        *_normalised(channels, 32),
-        *_normalised(32, 64, stride=2),
-        *_normalised(64, 64),
+        *_normalised(channels, width),
+        *_normalised(width, 2 * width, stride=2),
+        *_normalised(2 * width, 2 * width),
         nn.Flatten(),
-        nn.Linear(64 * 4 * 4, 128),
+        nn.Linear(2 * width * 4 * 4, 4 * width),
         nn.ReLU(),
     )
-    return body, nn.Linear(128, classes)
+    return body, nn.Linear(4 * width, classes)
 
 
 def small_cnn(channels: int, classes: int) -> Layers:

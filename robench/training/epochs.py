@@ -13,6 +13,7 @@ from robench import settings
 from robench.data.augment import augment
 from robench.data.batches import batches
 from robench.data.load import Data
+from robench.data.pool import Pool
 from robench.errors import Diverged, PluginError
 from robench.models.passes import Passes, counted
 from robench.threat import Threat
@@ -37,12 +38,21 @@ class Done:
     """Mean over steps."""
     seconds: float
     passes: Passes
+    log: dict[str, float]
+    """What the method logged."""
 
 
 def new_run(data: Data, threat: Threat, recipe: Recipe) -> Run:
     """The method's view of a training that has not begun."""
-    facts = data.facts
-    return Run(threat, len(data.train), facts.num_classes, facts.shape[0], recipe.craft)
+    facts, pool = data.facts, _pool(data, recipe)
+    return Run(threat, len(data.train), facts.num_classes, facts.shape[0], recipe.craft, pool=pool)
+
+
+def _pool(data: Data, recipe: Recipe) -> Pool:
+    def augmented(x: Tensor) -> Tensor:
+        return augment(x, recipe.augment, recipe.pad, recipe.padding, torch.default_generator)
+
+    return Pool(data.train, augmented)
 
 
 def rounds(stage: Stage, recipe: Recipe) -> int:
@@ -66,7 +76,7 @@ def epochs(
         optimizer = _optimizer(method, model, present, stage)
         for epoch in range(rounds(stage, recipe)):
             started, number = time.perf_counter(), number + 1
-            run.stage, run.log = stage.name, {}
+            run.stage, run.pool = stage.name, _pool(data, present)
             with counted(model) as passes:
                 part = epoch, rounds(stage, recipe)
                 losses = _epoch(method, model, data, present, run, order, optimizer, average, part)
@@ -80,6 +90,7 @@ def epochs(
                 losses.mean().item(),
                 time.perf_counter() - started,
                 passes,
+                run.told(),
             )
 
 

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from robench import plugins, settings
 from robench.adversary.pgd import PGD
 from robench.data.batches import Batch
+from robench.data.pool import Pool
 from robench.errors import PluginError
 from robench.models.passes import Passes
 from robench.threat import Threat
@@ -64,7 +66,24 @@ class Run:
     state: State = field(default_factory=dict)
     """Tensors to keep between steps; saved with every checkpoint."""
     log: dict[str, float | Tensor] = field(default_factory=dict)
-    """Numbers to note in train.csv; scalar tensors are converted once an epoch."""
+    """Numbers for train.csv, as they are at the end of an epoch; scalar tensors are converted then.
+
+    ``name/part`` and ``name/other`` are drawn in one panel.
+    """
+    pool: Pool | None = None
+    """The training part, for methods that need more images than their batch."""
+    _noted: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def note(self, name: str, value: Tensor) -> None:
+        """A number for train.csv, a scalar, whose mean over the steps of an epoch counts."""
+        self._noted.setdefault(name, []).append(value.detach())
+
+    def told(self) -> dict[str, float]:
+        """All that was logged and noted since the last time, and a clean sheet."""
+        means = {name: torch.stack(values).mean() for name, values in self._noted.items()}
+        found = {name: float(value) for name, value in (self.log | means).items()}
+        self.log, self._noted = {}, {}
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

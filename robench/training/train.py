@@ -74,7 +74,7 @@ def train(
                 for trouble in _unheard(found, trained):
                     tell(Warned(f"{cell}: epoch {trouble.epoch}: {trouble.detail}"))
                 trained = _keep(method, trained, new, found)
-            tell(_told(cell, done, look, run))
+            tell(_told(cell, done, look))
     assert trained is not None  # the last epoch of a stage is always looked at
     return trained
 
@@ -108,7 +108,7 @@ def _tensors(model: nn.Module, run: Run) -> State:
     return {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
 
 
-def _told(cell: str, done: Done, look: Validation | None, run: Run) -> Epoch:
+def _told(cell: str, done: Done, look: Validation | None) -> Epoch:
     return Epoch(
         cell=cell,
         epoch=done.number,
@@ -121,5 +121,5 @@ def _told(cell: str, done: Done, look: Validation | None, run: Run) -> Epoch:
         seconds=done.seconds,
         forwards=done.passes.forwards,
         backwards=done.passes.backwards,
-        log={name: float(value) for name, value in run.log.items()},
+        log=done.log,
     )

@@ -273,3 +273,16 @@ def test_three_clusters_keep_natural_accuracy_where_adversarial_training_gives_i
     madry = method("madry", changes={**start, "attack.steps": 1, "attack.step_size": 0.08})
     assert natural_accuracy_after(sensible, batch) > 0.97
     assert natural_accuracy_after(madry, batch) < 0.85
+
+
+def test_cases_are_logged_as_shares(unsure: Unsure) -> None:
+    run = Run(LINF, 256, 4, 3, progress=0.5)
+    chosen = method("sensible", changes={"cut": 0.3, "attack.steps": 5, "attack.start": "none"})
+    model, x, y = unsure.model, unsure.batch.x, unsure.batch.y
+    chosen.perturb(model, unsure.batch, run)
+    told = run.told()
+    assert sum(told.values()) == pytest.approx(1)
+    natural = (model(x).argmax(1) != y) | (confidence(model, x, y) < 0.3)
+    assert told["case/natural"] == pytest.approx(natural.float().mean().item())
+    assert min(told.values()) > 0
+    assert run.told() == {}
