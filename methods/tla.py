@@ -115,7 +115,7 @@ presets = {
         pool=1,
         penalty=1e-4,
         attack=PGD(steps=40, step_size=0.01),
-    ),
+    ),  # fmt: skip
     # Their config_cifar.json: it goes on from adversarial training.
     "cifar10": Tla(attack=PGD(steps=7, step_size=2 / 255)),
 }
