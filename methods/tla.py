@@ -33,8 +33,7 @@ class Tla(Adversarial):
     """
 
     start: str | None = "madry"
-    """The method whose trained cell it starts from; none: from random weights, which is another
-    experiment. The authors' CIFAR-10 results start from adversarial training."""
+    """The method on whose trained cell it goes on, as in the authors' CIFAR-10 results; or none."""
     weight: Annotated[float, Meta(ge=0)] = 2.0
     """Of each triplet term; the authors' lambda."""
     margin: Annotated[float, Meta(ge=0, le=2)] = 0.03
@@ -115,7 +114,7 @@ presets = {
         pool=1,
         penalty=1e-4,
         attack=PGD(steps=40, step_size=0.01),
-    ),  # fmt: skip
+    ),
     # Their config_cifar.json: it goes on from adversarial training.
     "cifar10": Tla(attack=PGD(steps=7, step_size=2 / 255)),
 }
