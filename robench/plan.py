@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import torch
 
-from robench import plugins
+from robench import plugins, settings
 from robench.adversary.pgd import PGD
 from robench.adversary.suite import Suite, suite
 from robench.chosen import Chosen, choose, shared_recipe
@@ -82,7 +82,12 @@ def plan(request: Request, device: torch.device) -> Plan:
             name: _sources(name, found, cell, [c for c, _ in cells.values()])
             for name, found in suites.items()
         }
-        evaluations = tuple(_evaluations(cell, request, data[cell.dataset], judges, crafted))
+        own = training.method.adaptive(request.norm)
+        attack = settings.plain_value(own) if own is not None else {}
+        adaptive = {name: attack if found.attacks else {} for name, found in suites.items()}
+        evaluations = tuple(
+            _evaluations(cell, request, data[cell.dataset], judges, crafted, adaptive)
+        )
         start = _start(training, cell, request, data[cell.dataset], shared)
         job = Job(cell, training.method, shared[training.dataset], evaluations, start)
         while start is not None:  # itself no part of the grid, unless the grid asks for it as well
@@ -152,6 +157,7 @@ def _evaluations(
     data: Data,
     judges: Mapping[str, Plain],
     crafted: Mapping[str, Mapping[str, str]],
+    adaptive: Mapping[str, Plain],
 ) -> Iterator[Evaluation]:
     """An evaluation for every checkpoint, suite and radius."""
     radii = sorted(_radii(request.eps, data.facts, request.norm))
@@ -169,6 +175,7 @@ def _evaluations(
                     test_limit=data.test_limit,
                     sources=crafted[name],
                     sweep=together,
+                    adaptive=adaptive[name],
                 )
 
 

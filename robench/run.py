@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from robench.analysis import table
+from robench.entries import about
 from robench.errors import StoreError
 from robench.evaluation.stored import is_of, read_any, share
 from robench.events import Finished, Started, Tell, Warned
@@ -18,7 +19,7 @@ from robench.settings import Plain
 from robench.store.cell import Evaluation
 from robench.store.files import locked
 from robench.store.records import CellFolder, cell_folder, read_record, write_record
-from robench.work import about, describe, evaluate_cell, train_cell
+from robench.work import describe, evaluate_cell, train_cell
 
 Rerun = Literal["missing", "failed", "always"]
 RERUNS: tuple[Rerun, ...] = get_args(Rerun)

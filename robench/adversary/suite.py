@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
 from typing import Literal, get_args
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robench import plugins, settings
 from robench.adversary.attack import Attack, attempt, right
+from robench.adversary.measure import Measure
 from robench.adversary.packages import EXTRA
 from robench.adversary.standard import RAND, STANDARD, holds
 from robench.adversary.transfer import Crafted, crafted_on, sources
@@ -21,9 +22,12 @@ from robench.settings import Plain
 from robench.threat import Threat
 from robench.versions import version
 
-Verdict = Literal["full", "audited", "stochastic", "upper-bound"]
+ADAPTIVE = "adaptive"
+"""What tables call a method's own attack."""
 
-_NEEDED = {"full": STANDARD, "audited": STANDARD, "stochastic": RAND, "upper-bound": {}}
+Verdict = Literal["full", "audited", "stochastic", "upper-bound", "none"]
+
+_NEEDED = {"full": STANDARD, "audited": STANDARD, "stochastic": RAND, "upper-bound": {}, "none": {}}
 """What a verdict rests on."""
 
 
@@ -41,9 +45,10 @@ class Audit:
 class Suite:
     """Named attacks, from cheap to dear; each sees only the images that still stand."""
 
-    attacks: Mapping[str, Attack]
+    attacks: Mapping[str, Attack] = field(default_factory=dict)
     verdict: Verdict = "upper-bound"
-    """``full``: AutoAttack's four attacks at their published budgets. Nothing less may say so."""
+    """``full``: AutoAttack's four attacks at their published budgets. Nothing less may say so.
+    ``none``: there is no robust accuracy, because it measures something else."""
     norms: tuple[Norm, ...] = NORMS
     """Where all its attacks are defined."""
     needs: tuple[tuple[str, ...], ...] = ()
@@ -54,6 +59,8 @@ class Suite:
     """Times that a stochastic model is asked about an image; the majority is the answer."""
     when_random: str = ""
     """The suite that takes its place on a stochastic model."""
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    """What it looks at instead of attacking."""
 
     def __post_init__(self) -> None:
         """Refuse what no table could show, and a claim that the attacks do not bear out."""
@@ -73,9 +80,13 @@ class Suite:
             raise PluginError(f"norms {self.norms!r} should be some of {', '.join(NORMS)}")
         if not all(isinstance(group, tuple) for group in self.needs):
             raise PluginError("needs should be a tuple of tuples: needs=(('package',),)")
-        if not self.attacks:
-            raise PluginError("a suite needs an attack; without one every image stands")
-        for name in self.attacks:
+        if bool(self.attacks) == bool(self.measures):
+            raise PluginError(
+                "a suite needs attacks, without which every image stands, or measures: one of both"
+            )
+        if bool(self.measures) != (self.verdict == "none"):
+            raise PluginError("a suite with measures, and no other, has the verdict 'none'")
+        for name in (*self.attacks, *self.measures):
             if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
                 raise PluginError(f"attack {name!r} should be small letters, digits, . and -")
             if name in ("natural", "worst"):
@@ -84,7 +95,7 @@ class Suite:
     @property
     def carries(self) -> bool:
         """Whether a verdict at one radius tells something of another: not by a stochastic model."""
-        return self.looks == 1 and self.audit is None
+        return self.looks == 1 and self.audit is None and not self.measures
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -100,6 +111,14 @@ class Suite:
         """The suite with models to craft on; without the attacks whose model there is not."""
         return replace(self, attacks=crafted_on(self.attacks, surrogates))
 
+    def including(self, attack: Attack | None) -> "Suite":
+        """The suite with a method's own attack after its first, which stays what a gap is from."""
+        if attack is None or not self.attacks:
+            return self
+        (first, opening), *others = self.attacks.items()
+        whole = {first: opening, ADAPTIVE: attack, **dict(others)}
+        return replace(self, attacks=whole)
+
     def check(self, name: str, norm: Norm) -> None:
         """Raise before anything runs when the suite cannot run here."""
         if norm not in self.norms:
@@ -113,8 +132,9 @@ class Suite:
                 )
 
     def plain(self) -> list[Plain]:
-        """Its attacks in order, each with its name, what it is and every setting."""
-        return [{"name": name, **_plain(attack)} for name, attack in self.attacks.items()]
+        """Its attacks or measures in order, each with its name, what it is and every setting."""
+        parts: list[tuple[str, Attack | Measure]] = [*self.attacks.items(), *self.measures.items()]
+        return [{"name": name, **_plain(part)} for name, part in parts]
 
     def rules(self) -> Plain:
         """How outcomes are judged, beyond the attacks."""
@@ -148,7 +168,7 @@ class Suite:
             yield name, stands.clone()
 
 
-def _plain(attack: Attack) -> Plain:
+def _plain(attack: Attack | Measure) -> Plain:
     if is_dataclass(attack) or inspect.isroutine(attack) or isinstance(attack, partial):
         found = settings.plain_value(attack)
         return found if isinstance(found, dict) else {"is": found}
@@ -162,4 +182,6 @@ def suite(name: str) -> Suite:
         raise PluginError(
             f"suite {name!r} has no suite; end its file with: suite = Suite({{'name': attack}})"
         )
+    if ADAPTIVE in found.attacks:
+        raise PluginError(f"suite {name!r}: {ADAPTIVE!r} is the name of a method's own attack")
     return found

@@ -21,6 +21,9 @@ from robench.training.recipe import RECIPES
 WORST = "worst"
 """The row that closes a suite: what stands against all its attacks."""
 
+ADAPTIVE = "adaptive"
+"""The row of a method's own attack."""
+
 Row = dict[str, Any]
 
 _OF_SUITE = ("plugin", "attacks", "rules", "packages", "when_random")
@@ -94,8 +97,29 @@ def without_outcome(cell: TrainedCell) -> Row:
 
 def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
     """A row for each attack, and one for the worst case over all of them."""
+    if evaluation["verdict"] == "none":
+        return
+    common = _of_evaluation(cell, evaluation)
+    if evaluation["status"] != "ok":
+        yield common | {"attack": WORST, "seconds": evaluation["seconds"]}
+        return
+    attacks = evaluation["order"][1:]
+    for name in attacks:
+        yield common | {"attack": name} | _accuracies(evaluation, name, [name])
+    last, audit = evaluation["order"][-1], evaluation["audit"] or {}
+    own = {
+        "n_carried": evaluation["carried"],
+        "audited": audit.get("looked"),
+        "audit_bound": audit.get("bound"),
+        **{flag_column(name): f["status"] for name, f in evaluation["findings"].items()},
+    }
+    yield common | {"attack": WORST} | _accuracies(evaluation, last, evaluation["order"]) | own
+
+
+def _of_evaluation(cell: TrainedCell, evaluation: Plain) -> Row:
+    """The columns that all rows of an evaluation share."""
     identity, environment = evaluation["identity"], evaluation["environment"]
-    common = cell.columns | {
+    return cell.columns | {
         "checkpoint": identity["checkpoint"],
         "epoch": evaluation["epoch"],
         "suite": identity["suite"],
@@ -114,20 +138,33 @@ def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
         "packages": identity["packages"],
         "key": evaluation["key"],
     }
+
+
+def measures(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
+    """A row for each number that a suite measured; of one that failed, a row that says why."""
+    common = _of_evaluation(cell, evaluation)
     if evaluation["status"] != "ok":
-        yield common | {"attack": WORST, "seconds": evaluation["seconds"]}
+        if evaluation["verdict"] == "none":
+            yield common
         return
-    attacks = evaluation["order"][1:]
-    for name in attacks:
-        yield common | {"attack": name} | _accuracies(evaluation, name, [name])
-    last, audit = evaluation["order"][-1], evaluation["audit"] or {}
-    own = {
-        "n_carried": evaluation["carried"],
-        "audited": audit.get("looked"),
-        "audit_bound": audit.get("bound"),
-        **{flag_column(name): f["status"] for name, f in evaluation["findings"].items()},
+    for measure, found in evaluation.get("measures", {}).items():
+        for value in found["values"]:
+            yield common | {"measure": measure} | value
+
+
+def curves(evaluation: Plain, path: Path) -> Iterator[Row]:
+    """A row for each point of a measure's curves."""
+    named = {
+        (measure, curve): labels
+        for measure, found in evaluation.get("measures", {}).items()
+        for curve, labels in found["curves"].items()
     }
-    yield common | {"attack": WORST} | _accuracies(evaluation, last, evaluation["order"]) | own
+    arrays = unpack(path.with_suffix(".npz")).measured if named else {}
+    for (measure, curve), labels in named.items():
+        own = {"key": evaluation["key"], "measure": measure, "curve": curve}
+        own |= {"x_label": labels["x"], "y_label": labels["y"]}
+        x, y = (arrays[f"curve.{measure}.{curve}.{axis}"] for axis in "xy")
+        yield from (own | {"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True))
 
 
 def _accuracies(evaluation: Plain, name: str, spent_by: list[str]) -> Row:

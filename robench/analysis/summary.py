@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from robench.analysis.failures import MISSING, Failure, absent, belonging, failures
-from robench.analysis.rows import WORST
+from robench.analysis.rows import ADAPTIVE, WORST
 from robench.analysis.statistics import wilson
 from robench.errors import StoreError
 
@@ -126,7 +126,7 @@ def _summary(shared: dict[str, object], group: pd.DataFrame, failed: pd.DataFram
     trained = shared["train_eps"] if shared["train_norm"] == shared["norm"] else None
     headline = str(trained) if trained in radii else radii[-1]
     checkpoint = "best" if (group["checkpoint"] == "best").any() else "last"
-    attacks = tuple(a for a in group["attack"].unique() if a != WORST)
+    attacks = _attacks(group)
     lines, missing = [], []
     for label, part in group.groupby("label"):
         rows = part[part["checkpoint"] == checkpoint]
@@ -140,6 +140,12 @@ def _summary(shared: dict[str, object], group: pd.DataFrame, failed: pd.DataFram
     lines.sort(key=lambda line: -line.worst[headline].mean if headline in line.worst else 1)
     gone = (*failures(failed), *missing)
     return Summary(shared, checkpoint, radii, headline, attacks, tuple(lines), gone)
+
+
+def _attacks(group: pd.DataFrame) -> tuple[str, ...]:
+    """In the order of the suite; some lines have one of their own, and it comes second."""
+    found = [str(a) for a in group["attack"].unique() if a != WORST]
+    return tuple(sorted(found, key=lambda a: 0.5 if a == ADAPTIVE else found.index(a)))
 
 
 def _only_failures(rows: pd.DataFrame) -> Summary:

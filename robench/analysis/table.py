@@ -1,4 +1,4 @@
-"""The tidy tables of a results folder: results.csv, epochs.csv, classes.csv, flags.csv."""
+"""The tidy tables of a results folder: results.csv, measures.csv, epochs.csv and others."""
 
 from pathlib import Path
 
@@ -27,8 +27,15 @@ RESULTS = (
 Its last columns say of every masking flag whether it is ok, up or unknown.
 """
 
+_OF_MEASURES = tuple(name for name in RESULTS[: RESULTS.index("n")] if name != "attack")
+
 COLUMNS = {
     "results": RESULTS,
+    "measures": (
+        *_OF_MEASURES, "measure", "name", "value", "low", "high", "n", "status", "reason", "device",
+        "torch", "cell", "key",
+    ),
+    "curves": ("key", "measure", "curve", "x_label", "y_label", "x", "y"),
     "epochs": (
         *rows.OF_CELL, "cell", "epoch", "stage", "lr", "loss", "validation_natural",
         "validation_robust", "seconds", "forwards", "backwards",
@@ -42,7 +49,10 @@ COLUMNS = {
         "detail",
     ),
 }  # fmt: skip
-"""Tables by name; epochs.csv has more columns where methods log more."""
+"""Tables by name; epochs.csv has more columns where methods log more.
+
+What curves.csv says of an evaluation is found in measures.csv under the same key.
+"""
 
 COUNTS = (
     "seed", "epoch", "train_limit", "test_limit", "n", "n_right", "n_stands", "n_carried",
@@ -78,6 +88,8 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
                 found["classes"] += rows.classes(cell, evaluation, path)
                 found["results"] += rows.results(cell, evaluation)
                 found["flags"] += rows.masking(cell, evaluation)
+                found["measures"] += rows.measures(cell, evaluation)
+                found["curves"] += rows.curves(evaluation, path)
             except StoreError as error:
                 problems.append(str(error))
     return {name: _frame(name, found[name]) for name in COLUMNS}, problems
@@ -93,6 +105,6 @@ def write_tables(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 
 def _frame(name: str, found: list[Row]) -> pd.DataFrame:
-    more = dict.fromkeys(column for row in found for column in row if column not in COLUMNS[name])
-    frame = pd.DataFrame(found, columns=[*COLUMNS[name], *more])
+    every = dict.fromkeys(column for row in found for column in row) if name == "epochs" else {}
+    frame = pd.DataFrame(found, columns=[*dict.fromkeys((*COLUMNS[name], *every))])
     return frame.astype({column: "Int64" for column in COUNTS if column in frame})

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.adversary.attack import Attack
+from robench.adversary.measure import Reading
 from robench.adversary.suite import Suite, Verdict
 from robench.adversary.transfer import transferred
 from robench.data.load import Images
@@ -46,6 +47,8 @@ class Evaluated:
     """What every flag of the catalogue comes to."""
     chunk: int = CHUNK
     """Images attacked at once: fewer where memory ran out."""
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    """What each measure found, where the suite has measures."""
 
 
 def evaluate(

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ class Outcomes:
     """Positions in the official test files, (N,)."""
     carried: Mask
     """Images whose outcome comes from another radius, (N,)."""
+    measured: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    """What measures saw: ``image.MEASURE.NAME``, (N,); ``curve.MEASURE.NAME.x``, ``.y``, (P,)."""
 
     @property
     def worst(self) -> Mask:
@@ -43,6 +45,7 @@ def pack(outcomes: Outcomes) -> bytes:
         origin=outcomes.origin.astype(np.int32),
         carried=np.packbits(outcomes.carried),
         **packed,
+        **{f"measured.{name}": values for name, values in outcomes.measured.items()},
     )
     return buffer.getvalue()
 
@@ -62,8 +65,13 @@ def unpack(path: Path) -> Outcomes:
                 if name.startswith("stands.")
             }
             carried = np.unpackbits(file["carried"], count=len(y)).astype(bool)
+            measured = {
+                name.removeprefix("measured."): file[name]
+                for name in file.files
+                if name.startswith("measured.")
+            }
     except Exception as error:  # zip, numpy and zlib each have their own
         raise StoreError(f"{path} cannot be read: {error}") from error
     if "natural" not in stands or len(origin) != len(y):
         raise StoreError(f"{path} holds no outcomes")
-    return Outcomes(stands, y, origin, carried)
+    return Outcomes(stands, y, origin, carried, measured)

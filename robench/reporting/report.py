@@ -40,7 +40,7 @@ def report(results: Path) -> Report:
         frames, problems = write_tables(results)
     except StoreError as error:
         (frames, problems), refused = read(results), error
-    if frames["results"].empty:
+    if frames["results"].empty and frames["measures"].empty:
         raise ConfigError(f"{results} holds no results that can be trusted: {problems[0]}")
     found = summaries(frames["results"])
     if refused is not None:

@@ -10,6 +10,7 @@ VERDICTS = {
     "audited": "AutoAttack's four attacks, the dear ones on a random part of what stands",
     "stochastic": "AutoAttack's version for stochastic models",
     "upper-bound": "an upper bound, not AutoAttack",
+    "none": "no robust accuracy: it measures something else",
 }
 
 

@@ -97,6 +97,8 @@ class Evaluation:
     """Keys of the cells that images are crafted on, by method; none of them is the cell itself."""
     sweep: tuple[Fraction, ...] = ()
     """All radii of the sweep that this one is part of; none: it stands for itself."""
+    adaptive: Plain = field(default_factory=dict)
+    """The method's own attack with its settings, where it has one."""
 
     @cached_property
     def identity(self) -> Plain:
@@ -112,6 +114,7 @@ class Evaluation:
             "test_limit": self.test_limit,
             "sources": dict(self.sources),
             "sweep": [show_eps(eps) for eps in self.sweep],
+            **({"adaptive": self.adaptive} if self.adaptive else {}),
         }
 
     @cached_property

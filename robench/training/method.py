@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from robench import plugins, settings
+from robench.adversary.attack import Attack
 from robench.adversary.pgd import PGD
 from robench.data.batches import Batch
 from robench.data.pool import Pool
 from robench.errors import PluginError
 from robench.models.passes import Passes
+from robench.radius import Norm
 from robench.threat import Threat
 from robench.training.recipe import OF_A_STAGE, Recipe
 
@@ -138,6 +140,10 @@ class Method:
         loss.backward()
         optimizer.step()
         return loss.detach()
+
+    def adaptive(self, norm: Norm) -> Attack | None:
+        """An attack made for this method, which every suite then includes (Tramer et al. 2020)."""
+        return None
 
     def deploy(self, model: nn.Module, run: Run) -> nn.Module:
         """The classifier to attack: images in [0, 1] to logits."""

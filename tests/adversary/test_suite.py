@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from robench.adversary.attack import Attack, checked, right
+from robench.adversary.measure import Reading
 from robench.adversary.packages import BUDGETS, AutoAttack
 from robench.adversary.pgd import PGD, PGDAttack
 from robench.adversary.suite import Suite, suite
@@ -230,9 +231,20 @@ def test_an_attack_has_a_name_of_its_own(name: str) -> None:
         Suite({name: nothing})
 
 
-def test_a_suite_has_an_attack() -> None:
-    with pytest.raises(PluginError, match="a suite needs an attack"):
+def test_a_suite_has_attacks_or_measures() -> None:
+    with pytest.raises(PluginError, match="a suite needs attacks"):
         Suite({})
+    with pytest.raises(PluginError, match="one of both"):
+        Suite(
+            {"pgd": PGDAttack(pgd=PGD())},
+            measures={"nothing": lambda *_: Reading(())},
+            verdict="none",
+        )
+    for verdict in ("upper-bound", "stochastic"):
+        with pytest.raises(PluginError, match=r"none|stochastic"):
+            Suite(measures={"nothing": lambda *_: Reading(())}, verdict=verdict)
+    with pytest.raises(PluginError, match="verdict 'none'"):
+        Suite({"pgd": PGDAttack(pgd=PGD())}, verdict="none")
 
 
 def test_a_rounding_error_is_projected_away(unsure: Unsure) -> None:

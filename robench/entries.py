@@ -1,0 +1,135 @@
+"""What the records of a cell and of an evaluation say, and the files that lie beside them."""
+
+import hashlib
+import math
+import traceback
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from robench import device
+from robench.adversary.measure import Reading
+from robench.data.load import Data
+from robench.evaluation.evaluate import Evaluated
+from robench.evaluation.outcomes import pack
+from robench.events import Finished
+from robench.plan import Job
+from robench.settings import Plain, plain
+from robench.store.cell import KEPT, Cell
+from robench.store.files import write
+from robench.store.provenance import provenance
+from robench.store.records import CellFolder
+from robench.training.checkpoint import to_bytes
+from robench.training.train import Trained
+
+
+def header(protocol: int, key: str, identity: Plain, data: Data) -> dict[str, Any]:
+    """How every record begins."""
+    return {
+        "protocol": protocol,
+        "key": key,
+        "identity": identity,
+        "status": "running",
+        "reason": "",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": provenance() | device.facts(data.train.y.device),
+    }
+
+
+def about(job: Job) -> Plain:
+    """What tables and figures say of a cell, beyond its identity: it depends on the grid."""
+    cell = job.cell
+    return {
+        "label": cell.label,
+        "changes": dict(cell.changes),
+        "deviates": cell.deviates,
+        "select_on": job.method.select_on,
+        "shared": plain(job.shared),
+    }
+
+
+def saved(trained: Trained, folder: CellFolder, record: Plain) -> Plain:
+    """Write both checkpoints, each with its SHA-256 beside it; what the record says of them."""
+    kept: dict[str, Plain] = {}
+    for name in KEPT:
+        checkpoint = trained.best if name == "best" else trained.last
+        path = folder.weights(name)
+        content = to_bytes(checkpoint, {"key": record["key"], "identity": record["identity"]})
+        sha256 = hashlib.sha256(content).hexdigest()
+        write(path, content)
+        write(path.with_suffix(".safetensors.sha256"), f"{sha256}  {path.name}\n".encode())
+        kept[name] = {
+            "epoch": checkpoint.epoch,
+            "validation": asdict(checkpoint.validation),
+            "sha256": sha256,
+            "bytes": len(content),
+        }
+    return {"checkpoints": kept, "troubles": [asdict(trouble) for trouble in trained.troubles]}
+
+
+def outcome(found: Evaluated, record: Path) -> Plain:
+    """Write the outcome of every image beside the record; what the record says of it."""
+    outcomes = found.outcomes
+    packed = pack(outcomes)
+    write(record.with_suffix(".npz"), packed)
+    stands = {name: int(mask.sum()) for name, mask in outcomes.stands.items()}
+    return {
+        "status": "ok",
+        "verdict": found.verdict,
+        "n": len(outcomes.y),
+        "stands": stands,
+        "order": list(stands),
+        "carried": int(outcomes.carried.sum()),
+        "audit": asdict(found.audit) if found.audit else None,
+        "findings": {name: asdict(finding) for name, finding in found.findings.items()},
+        "measures": {name: _said(reading) for name, reading in found.readings.items()},
+        "batch": found.chunk,
+        "costs": {name: asdict(cost) for name, cost in found.costs.items()},
+        "outcomes": hashlib.sha256(packed).hexdigest(),
+        "seconds": sum(cost.seconds for cost in found.costs.values()),
+    }
+
+
+def _said(reading: Reading) -> Plain:
+    """A measure's numbers, NaN as none, and the labels of its curves."""
+    values = [asdict(value) for value in reading.values]
+    for value in values:
+        value["value"] = None if math.isnan(value["value"]) else value["value"]
+    curves = {c.name: {"x": c.x_label, "y": c.y_label} for c in reading.curves}
+    return {"values": values, "curves": curves}
+
+
+def failure(error: BaseException) -> Plain:
+    """What a record says of an error."""
+    return {
+        "status": "failed",
+        "reason": f"{type(error).__name__}: {' '.join(str(error).split())}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def finished(cell: Cell, label: str, record: Plain, dropped: int = 0) -> Finished:
+    """What a record comes to, in words."""
+    said, trace = record["reason"], record.get("traceback", "")
+    if "checkpoints" in record:
+        best = record["checkpoints"]["best"]
+        look = best["validation"]
+        found = f"{look['natural']:.1%} natural, {look['robust']:.1%} PGD"
+        said = f"best epoch {best['epoch']}: {found} on validation"
+    elif record.get("measures"):
+        said = ", ".join(
+            f"{value['name']} {value['value']:.3g}"
+            if value["value"] is not None
+            else f"{value['name']} undefined"
+            for reading in record["measures"].values()
+            for value in reading["values"][:1]
+        )
+    elif "stands" in record:
+        stands = [count / record["n"] for count in record["stands"].values()]
+        said = f"natural {stands[0]:.1%}, worst {stands[-1]:.1%}"
+    return Finished(cell.name, label, record["status"], said, record["seconds"], dropped, trace)
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3g}"

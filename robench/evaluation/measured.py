@@ -1,0 +1,94 @@
+"""Look at a trained classifier with the measures of a suite."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from robench.adversary.attack import out_of_memory, right
+from robench.adversary.measure import Measure, Reading
+from robench.adversary.suite import Suite
+from robench.data.load import Data
+from robench.device import full_precision
+from robench.errors import AttackError
+from robench.evaluation.evaluate import Evaluated
+from robench.evaluation.outcomes import Outcomes
+from robench.evaluation.trial import CHUNK, After, Cost
+from robench.models.passes import Passes, counted
+from robench.seeds import derive, seeded
+from robench.threat import Threat
+
+
+def measure(
+    model: nn.Module, suite: Suite, data: Data, threats: Sequence[Threat], seed: int, after: After
+) -> list[Evaluated]:
+    """Every measure at every radius, in float32; no robust accuracy comes of it.
+
+    Raises:
+        AttackError: a measure failed, or returned what no table can hold.
+    """
+    model.eval()
+    found, n = [], len(data.test)
+    for at, threat in enumerate(threats):
+        readings, costs = dict[str, Reading](), dict[str, Cost]()
+        with full_precision(), counted(model) as passes:
+            natural = torch.cat(
+                [
+                    right(model, data.test.x(part), data.test.y[part], suite.looks)
+                    for part in torch.arange(n).split(CHUNK)
+                ]
+            )
+            for name, look in suite.measures.items():
+                readings[name], costs[name] = _looked(name, look, model, data, threat, seed, passes)
+                after(name, at, int(natural.sum()), n, n)
+        outcomes = Outcomes(
+            {"natural": natural.cpu().numpy()},
+            data.test.y.cpu().numpy(),
+            data.test.origin.cpu().numpy(),
+            torch.zeros(n, dtype=torch.bool).numpy(),
+            _arrays(readings),
+        )
+        found.append(Evaluated(outcomes, costs, suite.verdict, readings=readings))
+    return found
+
+
+def _looked(
+    name: str,
+    look: Measure,
+    model: nn.Module,
+    data: Data,
+    threat: Threat,
+    seed: int,
+    passes: Passes,
+) -> tuple[Reading, Cost]:
+    began, forwards, backwards = time.perf_counter(), passes.forwards, passes.backwards
+    with seeded(derive(seed, name)):
+        try:
+            reading = look(model, data, threat)
+        except AttackError:
+            raise
+        except (Exception, SystemExit) as error:
+            if out_of_memory(error):
+                raise AttackError(f"measure {name!r} needs more memory than there is") from error
+            raise AttackError(
+                f"measure {name!r} failed: {type(error).__name__}: {error}"
+            ) from error
+    if any(module.training for module in model.modules()):
+        raise AttackError(f"measure {name!r} left the model in train mode")
+    spent = passes.forwards - forwards, passes.backwards - backwards
+    return reading, Cost(time.perf_counter() - began, *spent)
+
+
+def _arrays(readings: Mapping[str, Reading]) -> dict[str, npt.NDArray[np.float64]]:
+    """Evidence and curves as arrays by name: what goes into the file of outcomes."""
+    found = {}
+    for measure_name, reading in readings.items():
+        for name, values in reading.images.items():
+            found[f"image.{measure_name}.{name}"] = values.double().cpu().numpy()
+        for curve in reading.curves:
+            for axis, values in (("x", curve.x), ("y", curve.y)):
+                found[f"curve.{measure_name}.{curve.name}.{axis}"] = values.double().cpu().numpy()
+    return found
