@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from robench import settings
-from robench.analysis.statistics import wilson
 from robench.errors import StoreError
 from robench.evaluation.outcomes import unpack
+from robench.intervals import wilson
 from robench.settings import Plain
 from robench.store.files import digest
 from robench.store.records import CellFolder, read_record

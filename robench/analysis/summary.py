@@ -13,8 +13,8 @@ import pandas as pd
 
 from robench.analysis.failures import MISSING, Failure, absent, belonging, failures
 from robench.analysis.rows import ADAPTIVE, WORST
-from robench.analysis.statistics import wilson
 from robench.errors import StoreError
+from robench.intervals import wilson
 
 _TRAINING = (
     "dataset", "data", "model", "recipe", "recipe_key", "train_norm", "train_eps", "train_limit",

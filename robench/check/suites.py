@@ -15,6 +15,7 @@ from robench.adversary.suite import Suite, suite
 from robench.check import tiny
 from robench.check.finding import Check, equal, snapshot
 from robench.data.batches import Batch
+from robench.evaluation.measured import measure
 from robench.threat import Threat
 from robench.training.method import Method, Run
 from robench.training.train import train
@@ -29,6 +30,12 @@ _BROKEN = {"Linf": 0.5, "L2": 4.0}
 def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
     """What is looked at, and how."""
     found = suite(name)
+    if found.measures:
+        for norm in found.norms:
+            threat = Threat(norm, float(tiny.FACTS.eps[norm]))
+            what = f"measures in {norm}: model untouched, one seed one result"
+            yield what, partial(_measures, found, threat)
+        return
     found = _short(found.on({method: _victim()[0] for method in found.sources}))
     for norm in found.norms:
         threat = Threat(norm, float(tiny.FACTS.eps[norm]))
@@ -72,6 +79,20 @@ def _runs(name: str, found: Suite, threat: Threat) -> str:
         return "two runs with one seed differ; draw from torch's generators only"
     falls = all(bool((late <= early).all()) for early, late in itertools.pairwise(first))
     return "" if falls else "an image that had fallen stands again"
+
+
+def _measures(found: Suite, threat: Threat) -> str:
+    model, data = _victim()[0], tiny.data()
+    before = snapshot(model)
+    first, second = (
+        measure(model, found, data, [threat], 1, lambda *_: None)[0].readings for _ in range(2)
+    )
+    if not equal(before, snapshot(model)):
+        return "a measure changes the model"
+    if repr(first) != repr(second):
+        return "two runs with one seed differ; draw from torch's generators only"
+    empty = [name for name, reading in first.items() if not reading.values]
+    return f"{', '.join(empty)} says nothing" if empty else ""
 
 
 def _many_radii(found: Suite, threat: Threat) -> str:
