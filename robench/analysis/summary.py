@@ -16,13 +16,13 @@ from robench.analysis.rows import ADAPTIVE, WORST
 from robench.errors import StoreError
 from robench.intervals import wilson
 
-_TRAINING = (
+TRAINING = (
     "dataset", "data", "model", "recipe", "recipe_key", "train_norm", "train_eps", "train_limit",
 )  # fmt: skip
 
-_EVALUATION = ("suite", "suite_key", "packages", "norm", "sweep", "test_limit")
+EVALUATION = ("suite", "suite_key", "packages", "norm", "sweep", "test_limit")
 
-SHARED = (*_TRAINING, *_EVALUATION, "verdict", "n")
+SHARED = (*TRAINING, *EVALUATION, "verdict", "n")
 """What the lines of one table have in common."""
 
 
@@ -61,6 +61,8 @@ class Line:
     unseen: float = 0.0
     """Where an audit stood in for some attacks: the largest share of what stands at the headline
     radius that may have been missed, of any seed, with 95 % confidence."""
+    cells: tuple[str, ...] = ()
+    """Folders of its trainings."""
 
 
 @dataclass(frozen=True)
@@ -88,19 +90,23 @@ def summaries(results: pd.DataFrame) -> list[Summary]:
     """Every table that a results.csv holds."""
     if results.empty:
         return []
-    rows = results.assign(
-        label=_labels(results), suite=_suites(results), verdict=_verdicts(results)
-    )
+    rows = labelled(results)
+    rows = rows.assign(verdict=_verdicts(results))
     fine = rows[rows["status"] == "ok"]
     _check_unique(fine)
     found, orphans = [], rows[rows["status"] != "ok"]
     for key, group in fine.groupby(list(SHARED), dropna=False, sort=True):
         shared = _shared(key)
-        failed = belonging(rows, shared, _TRAINING, _EVALUATION)
+        failed = belonging(rows, shared, TRAINING, EVALUATION)
         found.append(_summary(shared, group, failed))
         orphans = orphans.drop(index=failed.index, errors="ignore")
-    groups = orphans.groupby([*_TRAINING, *_EVALUATION], dropna=False, sort=True)
+    groups = orphans.groupby([*TRAINING, *EVALUATION], dropna=False, sort=True)
     return found + [_only_failures(group) for _, group in groups]
+
+
+def labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Tidy rows with the names that tables give their methods and suites."""
+    return rows.assign(label=_labels(rows), suite=_suites(rows))
 
 
 def _check_unique(fine: pd.DataFrame) -> None:
@@ -174,6 +180,7 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
         last=_estimate(last) if checkpoint == "best" and len(last) else None,
         gap=float((first - here.groupby("seed")["robust_accuracy"].last()).mean()),
         flags=tuple(_flags(worst)),
+        cells=tuple(sorted(rows["cell"].unique())),
         unseen=max(worst.loc[worst["eps"] == headline, "audit_bound"].dropna(), default=0.0),
     )
 

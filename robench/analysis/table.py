@@ -33,7 +33,7 @@ COLUMNS = {
     "results": RESULTS,
     "measures": (
         *_OF_MEASURES, "measure", "name", "value", "low", "high", "n", "status", "reason", "device",
-        "torch", "cell", "key",
+        "torch", "packages", "cell", "key",
     ),
     "curves": ("key", "measure", "curve", "x_label", "y_label", "x", "y"),
     "epochs": (

@@ -17,6 +17,7 @@ def command(results: tuple[Path, ...]) -> int:
     from rich.console import Console
 
     from robench.errors import RobenchError
+    from robench.reporting import measures
     from robench.reporting.report import report
     from robench.reporting.tables import least_width, terminal
 
@@ -33,6 +34,8 @@ def command(results: tuple[Path, ...]) -> int:
         with console.capture() as drawn:
             for summary in found.summaries:
                 console.print(terminal(summary), "")
+            for table in found.measured:
+                console.print(measures.terminal(table), "")
         click.echo(drawn.get(), nl=False)
         for problem in found.problems:
             click.echo(f"warning: {problem}", err=True)

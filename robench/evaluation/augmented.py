@@ -32,11 +32,12 @@ class Augmented:
         """Mean accuracy, quantile accuracies, mean losses of the worst perturbations."""
         n = len(data.test)
         drawn = [self._drawn(model, data, part, threat) for part in torch.arange(n).split(500)]
-        share = torch.cat([right for right, _ in drawn], 1).float().mean(0)
+        right = torch.cat([right for right, _ in drawn], 1)
+        wrong, share = (~right).sum(0), right.double().mean(0)
         loss = torch.cat([losses for _, losses in drawn], 1)
-        values = [Value("mean accuracy", share.double().mean().item(), n)]
+        values = [Value("mean accuracy", share.mean().item(), n)]
         for q in self.shares:
-            count = int((share > 1 - q).sum())
+            count = int((wrong < q * self.draws - 1e-9).sum())  # 0.07 * 100 is not quite 7
             values.append(Value(f"quantile accuracy, {q:g}", count / n, n, *wilson(count, n)))
         values += [Value(f"CVaR loss, {q:g}", tail(loss, q).mean().item(), n) for q in self.shares]
         return Reading(tuple(values), images={"right": share})
@@ -58,5 +59,7 @@ def tail(losses: Tensor, share: float) -> Tensor:
     The conditional value at risk of draws (Rockafellar & Uryasev 2000), for losses (draws, N).
     """
     ordered, wanted = losses.double().sort(0, descending=True).values, share * len(losses)
-    weight = (wanted - torch.arange(len(losses), device=losses.device)).clamp(0, 1)
+    weight = (wanted - torch.arange(len(losses), device=losses.device, dtype=torch.float64)).clamp(
+        0, 1
+    )
     return (ordered * weight[:, None]).sum(0) / wanted

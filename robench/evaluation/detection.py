@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from robench.adversary.measure import Curve, Reading, Value, features
 from robench.adversary.pgd import PGD
 from robench.data.load import Data
+from robench.errors import AttackError
 from robench.threat import Threat
 
 Numbers = npt.NDArray[np.float64]
@@ -101,7 +102,10 @@ def _scored(model: nn.Module, gaussians: Gaussians, x: Tensor) -> tuple[Numbers,
     """Log densities (N, classes), and after them that of the predicted class; predictions (N,)."""
     with torch.no_grad():
         predicted = torch.cat([model(part).argmax(1) for part in x.split(500)])
-    density = gaussians.log_density(features(model, x))
+    found = features(model, x)
+    if not found.isfinite().all():
+        raise AttackError("the model's features are not finite")
+    density = gaussians.log_density(found)
     own = density.gather(1, predicted[:, None])
     return torch.cat([density, own], 1).cpu().numpy(), predicted
 
@@ -122,8 +126,9 @@ def _scores(
     density, own = found[:, :-1], found[:, -1]
     yield "best class", density.max(1), is_true
     yield "predicted class", own, is_true
+    density = density[:, np.isfinite(density).all(0)]  # a class without images tells nothing
     fitted = image % 2 == 0  # both versions of an image lie in the same half
-    if len(np.unique(is_true[fitted])) == 2:
+    if len(np.unique(is_true[fitted])) == 2 and not fitted.all():
         scale = StandardScaler().fit(density[fitted])
         judge = LogisticRegression(max_iter=1000).fit(
             scale.transform(density[fitted]), is_true[fitted]
@@ -145,7 +150,8 @@ def auc(name: str, score: Numbers, is_true: npt.NDArray[np.bool_]) -> Value:
     positives, negatives = int(is_true.sum()), int((~is_true).sum())
     if not positives or not negatives:
         return Value(name, float("nan"), len(is_true))
-    area = float(roc_auc_score(is_true, score))
+    rank = np.unique(score, return_inverse=True)[1]  # a density of 0 has no finite logarithm
+    area = float(roc_auc_score(is_true, rank))
     twice = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (
         area * (1 - area)
@@ -153,7 +159,7 @@ def auc(name: str, score: Numbers, is_true: npt.NDArray[np.bool_]) -> Value:
         + (negatives - 1) * (twice[1] - area**2)
     ) / (positives * negatives)
     half = 1.96 * max(variance, 0) ** 0.5
-    return Value(name, area, len(is_true), max(area - half, 0), min(area + half, 1))
+    return Value(name, area, len(is_true), max(area - half, 0.0), min(area + half, 1.0))
 
 
 def _roc(name: str, score: Numbers, is_true: npt.NDArray[np.bool_]) -> list[Curve]:

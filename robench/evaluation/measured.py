@@ -1,15 +1,16 @@
 """Look at a trained classifier with the measures of a suite."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robench.adversary.attack import out_of_memory, right
-from robench.adversary.measure import Measure, Reading
+from robench.adversary.measure import Curve, Measure, Reading, Value
 from robench.adversary.suite import Suite
 from robench.data.load import Data
 from robench.device import full_precision
@@ -35,12 +36,7 @@ def measure(
     for at, threat in enumerate(threats):
         readings, costs = dict[str, Reading](), dict[str, Cost]()
         with full_precision(), counted(model) as passes:
-            natural = torch.cat(
-                [
-                    right(model, data.test.x(part), data.test.y[part], suite.looks)
-                    for part in torch.arange(n).split(CHUNK)
-                ]
-            )
+            natural = _natural(model, data, seed, suite.looks)
             for name, look in suite.measures.items():
                 readings[name], costs[name] = _looked(name, look, model, data, threat, seed, passes)
                 after(name, at, int(natural.sum()), n, n)
@@ -55,6 +51,13 @@ def measure(
     return found
 
 
+def _natural(model: nn.Module, data: Data, seed: int, looks: int) -> Tensor:
+    """Which test images, (N,), are right as they are; a model that draws does so from the seed."""
+    parts = torch.arange(len(data.test)).split(CHUNK)
+    with seeded(derive(seed, "natural")):
+        return torch.cat([right(model, data.test.x(p), data.test.y[p], looks) for p in parts])
+
+
 def _looked(
     name: str,
     look: Measure,
@@ -65,6 +68,7 @@ def _looked(
     passes: Passes,
 ) -> tuple[Reading, Cost]:
     began, forwards, backwards = time.perf_counter(), passes.forwards, passes.backwards
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     with seeded(derive(seed, name)):
         try:
             reading = look(model, data, threat)
@@ -78,8 +82,40 @@ def _looked(
             ) from error
     if any(module.training for module in model.modules()):
         raise AttackError(f"measure {name!r} left the model in train mode")
+    after = model.state_dict()
+    if any(not torch.equal(tensor, after[key]) for key, tensor in before.items()):
+        raise AttackError(f"measure {name!r} changed the model")
+    if problem := _problem(reading, len(data.test)):
+        raise AttackError(f"measure {name!r} returned {problem}")
     spent = passes.forwards - forwards, passes.backwards - backwards
     return reading, Cost(time.perf_counter() - began, *spent)
+
+
+def _problem(reading: object, n: int) -> str:
+    """What in a reading no table or file can hold; empty: nothing."""
+    if not isinstance(reading, Reading):
+        return f"a {type(reading).__name__} and not a Reading"
+    values, curves, images = reading.values, reading.curves, reading.images
+    for kind, named in (("values", values), ("curves", curves)):
+        names = [one.name for one in named]
+        if len(set(names)) < len(names):
+            return f"two {kind} of one name among {', '.join(names)}"
+    wrong = [f"{value}" for value in values if not _is_plain(value)]
+    wrong += [f"curve {c.name!r} without a y for each x" for c in curves if not _is_line(c)]
+    wrong += [
+        f"image evidence {k!r} that is not (N,)" for k, v in images.items() if v.shape != (n,)
+    ]
+    return wrong[0] if wrong else ""
+
+
+def _is_plain(value: Value) -> bool:
+    ends = [end for end in (value.low, value.high) if end is not None]
+    numbers = all(isinstance(number, int | float) for number in (value.value, value.n, *ends))
+    return numbers and not math.isinf(value.value) and all(map(math.isfinite, ends))
+
+
+def _is_line(curve: Curve) -> bool:
+    return curve.x.ndim == 1 and curve.x.shape == curve.y.shape
 
 
 def _arrays(readings: Mapping[str, Reading]) -> dict[str, npt.NDArray[np.float64]]:

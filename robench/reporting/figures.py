@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,15 +18,15 @@ from robench.store.files import write
 # Okabe and Ito's colours: told apart by colour-blind readers. Markers tell them apart in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_STYLE = Path(__file__).with_name("paper.mplstyle")
+STYLE = Path(__file__).with_name("paper.mplstyle")
 
 Look = dict[str, tuple[str, str]]
 """Colour and marker of each label, the same in all figures of a report."""
 
 
-def looks(summaries: Sequence[Summary]) -> Look:
+def looks(labels: Iterable[str]) -> Look:
     """Give every label that occurs a colour and a marker."""
-    labels = sorted({line.label for summary in summaries for line in summary.lines})
+    labels = sorted(set(labels))
     return {
         label: (_COLOURS[i % len(_COLOURS)], _MARKERS[(i + i // len(_COLOURS)) % len(_MARKERS)])
         for i, label in enumerate(labels)
@@ -35,7 +35,7 @@ def looks(summaries: Sequence[Summary]) -> Look:
 
 def tradeoff(summary: Summary, look: Look, folder: Path, name: str) -> Path:
     """Natural against robust accuracy, a point a method with its intervals."""
-    with style.context(_STYLE):
+    with style.context(STYLE):
         figure, axes = _canvas(summary)
         rows = []
         for line in summary.lines:
@@ -53,12 +53,12 @@ def tradeoff(summary: Summary, look: Look, folder: Path, name: str) -> Path:
             rows.append(_row(line, summary.headline))
         axes.set_xlabel("natural accuracy (%)")
         axes.set_ylabel(f"robust accuracy (%), {_threat(summary, summary.headline)}")
-        return _save(figure, axes, pd.DataFrame(rows), folder / f"tradeoff-{name}")
+        return save(figure, axes, pd.DataFrame(rows), folder / f"tradeoff-{name}")
 
 
 def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
     """Robust accuracy against the radius, from natural accuracy at 0."""
-    with style.context(_STYLE):
+    with style.context(STYLE):
         figure, axes = _canvas(summary)
         rows = []
         for line in summary.lines:
@@ -81,7 +81,7 @@ def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
         axes.set_xlabel(f"eps ({summary.shared['norm']})")
         axes.set_ylabel("robust accuracy (%)")
         axes.set_ylim(bottom=0)
-        return _save(figure, axes, pd.DataFrame(rows), folder / f"curve-{name}")
+        return save(figure, axes, pd.DataFrame(rows), folder / f"curve-{name}")
 
 
 def _mark(axes: Axes, eps: float) -> None:
@@ -145,7 +145,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
-def _save(figure: Figure, axes: Axes, rows: pd.DataFrame, stem: Path) -> Path:
+def save(figure: Figure, axes: Axes, rows: pd.DataFrame, stem: Path) -> Path:
     """Three files of one name, each whole; returns the PNG's path."""
     _legend(figure, axes)
     pdf, png = io.BytesIO(), io.BytesIO()

@@ -1,18 +1,22 @@
 """The report of a results folder: tables and figures, and one page that holds them together."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from robench import __version__
+from robench.analysis.measured import Measured, measured
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import read, write_tables
 from robench.errors import ConfigError, StoreError
-from robench.reporting import figures, tables
+from robench.reporting import figures, measures, tables, traces
 from robench.store.files import digest, write
 from robench.store.records import cell_folders
 
-_NAMED = re.compile(r"(?:tradeoff-|curve-)?(.+-[0-9a-f]{8})")
+_NAMED = re.compile(r".+-[0-9a-f]{8}")
 """Files that carry a table's name; others in the folder are not the report's."""
 
 
@@ -21,6 +25,7 @@ class Report:
     """What a folder's results come to."""
 
     summaries: list[Summary]
+    measured: list[Measured]
     problems: list[str]
     """Files that could not be trusted."""
     written: Path | StoreError
@@ -42,49 +47,75 @@ def report(results: Path) -> Report:
         (frames, problems), refused = read(results), error
     if frames["results"].empty and frames["measures"].empty:
         raise ConfigError(f"{results} holds no results that can be trusted: {problems[0]}")
-    found = summaries(frames["results"])
+    found = summaries(frames["results"]), measured(frames["measures"], frames["curves"])
     if refused is not None:
-        return Report(found, problems, refused)
+        return Report(*found, problems, refused)
     try:
-        return Report(found, problems, _write(found, problems, results))
+        return Report(*found, problems, _write(*found, frames["epochs"], problems, results))
     except StoreError as error:
-        return Report(found, problems, error)
+        return Report(*found, problems, error)
 
 
-def _write(found: list[Summary], problems: list[str], results: Path) -> Path:
+def _write(
+    found: list[Summary],
+    measuring: list[Measured],
+    epochs: pd.DataFrame,
+    problems: list[str],
+    results: Path,
+) -> Path:
     """Every table and figure in a file of its own, and the page."""
-    folder, look = results / "report", figures.looks(found)
+    folder = results / "report"
+    labels = [line.label for summary in found for line in summary.lines]
+    look = figures.looks(labels + [label for table in measuring for label in table.columns])
     page = [f"# Report of {results.resolve().name}", f"Written by robench {__version__}."]
-    names = [_name(summary) for summary in found]
-    for summary, name in zip(found, names, strict=True):
-        table = tables.markdown(summary)
-        write(folder / "tables" / f"{name}.md", table.encode())
-        page.append(table)
-        if summary.lines:
-            drawn = [
-                figures.tradeoff(summary, look, folder / "figures", name),
-                figures.curve(summary, look, folder / "figures", name),
-            ]
-            page.append("\n".join(f"![{p.stem}](figures/{p.name})" for p in drawn))
+    names = [_name(summary.shared) for summary in found]
+    names += [_name(table.shared) for table in measuring]
+    drawn = set[tuple[str, ...]]()
+    for summary, name in zip(found, names, strict=False):
+        shown = _figures(summary, look, folder, name)
+        page += _section(folder, name, tables.markdown(summary), shown)
+        cells = tuple(cell for line in summary.lines for cell in line.cells)
+        if cells not in drawn:  # several suites attack the same trainings
+            page.append(_shown(traces.draw(summary, epochs, look, folder / "figures", name)))
+            drawn.add(cells)
+    for table, name in zip(measuring, names[len(found) :], strict=True):
+        shown = measures.draw(table, look, folder / "figures", name)
+        page += _section(folder, name, measures.markdown(table), shown)
     if problems:
         page.append("### Not trusted\n\n" + "\n".join(f"- {problem}" for problem in problems))
     write(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False).encode())
     path = folder / "report.md"
-    write(path, ("\n\n".join(page) + "\n").encode())
+    write(path, ("\n\n".join(part for part in page if part) + "\n").encode())
     _sweep(folder, names)
     return path
+
+
+def _figures(summary: Summary, look: figures.Look, folder: Path, name: str) -> list[Path]:
+    if not summary.lines:
+        return []
+    places = summary, look, folder / "figures", name
+    return [figures.tradeoff(*places), figures.curve(*places)]
+
+
+def _section(folder: Path, name: str, table: str, drawn: list[Path]) -> list[str]:
+    """A table in a file of its own, and on the page with its figures."""
+    write(folder / "tables" / f"{name}.md", table.encode())
+    return [table, _shown(drawn)]
+
+
+def _shown(drawn: list[Path]) -> str:
+    return "\n".join(f"![{path.stem}](figures/{path.name})" for path in drawn)
 
 
 def _sweep(folder: Path, names: list[str]) -> None:
     """Take away what an earlier report wrote of tables that there are no more."""
     for path in [*folder.glob("tables/*.md"), *folder.glob("figures/*.*")]:
-        own = _NAMED.fullmatch(path.stem)
-        if own and own[1] not in names:
+        if _NAMED.fullmatch(path.stem) and not path.stem.endswith(tuple(names)):
             path.unlink()
 
 
-def _name(summary: Summary) -> str:
+def _name(of: Mapping[str, object]) -> str:
     """A table's file name, which stays as it is when others come to stand beside it."""
-    shared = {name: str(value) for name, value in summary.shared.items()}
+    shared = {name: str(value) for name, value in of.items()}
     said = "-".join(shared[name] for name in ("dataset", "model", "suite", "norm"))
     return f"{said.replace(' @', '-')}-{digest(shared)[:8]}"

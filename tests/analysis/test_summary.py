@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from robench.analysis.statistics import wilson
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import COUNTS, RESULTS
 from robench.errors import StoreError
+from robench.intervals import wilson
 from robench.reporting import words
 
 Row = dict[str, Any]

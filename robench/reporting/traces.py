@@ -1,0 +1,69 @@
+"""What methods log while they train, epoch by epoch: a dual variable, radii, shares of cases."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from robench.analysis.summary import Line, Summary
+from robench.analysis.table import COLUMNS
+from robench.reporting.figures import STYLE, Look, save
+
+_STROKES = ("-", "--", ":", "-.")
+
+
+def logged(epochs: pd.DataFrame, line: Line) -> pd.DataFrame:
+    """What a method logged: mean, smallest and largest over its seeds, by name and epoch."""
+    mine = epochs[epochs["cell"].isin(line.cells)]
+    names = [name for name in mine if name not in COLUMNS["epochs"] and mine[name].notna().any()]
+    if not names:
+        return pd.DataFrame()
+    long = mine.melt(id_vars=["epoch"], value_vars=names, var_name="name").dropna()
+    return long.groupby(["name", "epoch"])["value"].agg(["mean", "min", "max"]).reset_index()
+
+
+def draw(summary: Summary, epochs: pd.DataFrame, look: Look, folder: Path, name: str) -> list[Path]:
+    """A figure for each quantity; its parts, ``name/part``, are strokes of one panel."""
+    traces = {line.label: logged(epochs, line) for line in summary.lines}
+    rows = pd.concat(
+        [found.assign(method=label) for label, found in traces.items() if len(found)]
+        or [pd.DataFrame()]
+    )
+    if rows.empty:
+        return []
+    return [
+        _draw(summary, str(quantity), part, look, folder, name)
+        for quantity, part in rows.groupby(rows["name"].str.partition("/")[0])
+    ]
+
+
+def _draw(
+    summary: Summary, quantity: str, rows: pd.DataFrame, look: Look, folder: Path, name: str
+) -> Path:
+    with style.context(STYLE):
+        figure = Figure(figsize=(5.4, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        shared = summary.shared
+        figure.suptitle(
+            f"{shared['dataset']}, {shared['model']}: {quantity} over training, "
+            "mean and range over seeds",
+            fontsize=8,
+        )
+        strokes = dict(zip(rows["name"].unique(), _STROKES * len(rows), strict=False))
+        for (label, trace), part in rows.groupby(["method", "name"], sort=False):
+            _stroke(axes, str(label), str(trace), part, look[str(label)][0], strokes[trace])
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(quantity)
+        return save(figure, axes, rows, folder / f"trace-{quantity}-{name}")
+
+
+def _stroke(
+    axes: Axes, label: str, trace: str, part: pd.DataFrame, colour: str, stroke: str
+) -> None:
+    said = trace.partition("/")[2]
+    axes.plot(part["epoch"], part["mean"], stroke, color=colour,
+              label=f"{label} {said}" if said else label)  # fmt: skip
+    axes.fill_between(part["epoch"], part["min"], part["max"], color=colour, alpha=0.15, lw=0)
