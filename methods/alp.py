@@ -15,17 +15,18 @@ from robench.training.method import Adversarial, Run
 
 @dataclass(frozen=True, kw_only=True)
 class Alp(Adversarial):
-    """Cross-entropy on PGD examples, and the squared distance of their logits to the natural ones.
+    """Cross-entropy on PGD examples, and the mean squared distance of their logits to natural ones.
 
-    Reduces to: adversarial training at weight = 0 and natural_share = 0.
+    Reduces to: adversarial training at weight = 0 and natural_share = 0, but for batch
+    normalisation, whose statistics see natural images, too.
 
-    Differs from the authors' code: theirs is for ImageNet, with half of a batch natural; here that
-    is natural_share = 0.5. The distance is summed over classes, as in the independent models of
-    Mosbach et al. 2018 (arXiv:1810.12042), who broke the method on all data sets that they tried.
+    Differs from the authors' code: theirs is for ImageNet. It attacks towards a class, smooths
+    labels by 0.1, and sends both halves of a batch through the network at once, so that they share
+    batch statistics; its mixed batches are natural_share = 0.5.
     """
 
     weight: Annotated[float, Meta(ge=0)] = 0.5
-    """Of the distance between the two sets of logits; Mosbach et al.'s default."""
+    """Of the distance, a mean over images and classes; as in the command of the authors' README."""
     natural_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
     """Share of natural images in the cross-entropy."""
 
@@ -34,7 +35,7 @@ class Alp(Adversarial):
         natural = F.cross_entropy(clean, batch.y)
         adversarial = F.cross_entropy(attacked, batch.y)
         right = self.natural_share * natural + (1 - self.natural_share) * adversarial
-        return right + self.weight * (clean - attacked).square().sum(1).mean()
+        return right + self.weight * (clean - attacked).square().mean()
 
     def passes(self, stage: str) -> Passes:
         return super().passes(stage) + Passes(1, 1)  # the natural images

@@ -39,7 +39,7 @@ class Iaat(Adversarial):
     beta: Annotated[float, Meta(ge=0, le=1)] = 0.1
     """Share of the way to its target that a radius goes each time."""
     warmup: Annotated[float, Meta(ge=0, le=1)] = 10 / 110
-    """Share of training in which all radii are eps; the authors' 10 epochs of 110."""
+    """Share of training in which right images have radius eps; the authors' 10 epochs of 110."""
 
     def init(self, model: nn.Module, run: Run) -> State:
         return {"radius": torch.zeros(run.num_train)}
@@ -72,7 +72,7 @@ class Iaat(Adversarial):
         target = torch.where(now, radius, radius - gamma)
         target = torch.where(higher, radius + gamma, target)  # even if it falls at its own radius
         target = (target * right).clamp_min(0)
-        return self.beta * target + (1 - self.beta) * radius
+        return radius + self.beta * (target - radius)
 
     def _stands(self, model: nn.Module, batch: Batch, run: Run, radius: Tensor) -> Tensor:
         x_adv = self._attacked(model, batch, run, radius)

@@ -23,13 +23,14 @@ class Tla(Adversarial):
     The negative is, of a pool of random images, the one of another class whose features are most
     like those of the attacked image. Distances are 1 - |cosine|, hinged at a margin.
 
-    Reduces to: adversarial training that goes on from its start, at weight = 0.
+    Reduces to: adversarial training that goes on from its start, at weight = 0, but for the
+    statistics of batch normalisation, which see the other images, too.
 
-    Differs from the authors' code: an image without any other class in its pool has no triplet
-    (theirs takes image 0 of the pool), and images of its own class are out of the question as
-    negatives (theirs give them similarity 0, which can win). The recipe's schedule begins anew at
-    the start's weights; theirs has one of its own. The best checkpoint is chosen on validation
-    images; theirs, on test images. Noise on the positive is not rounded to whole grey levels.
+    Differs from the authors' code: images of an anchor's own class are no negatives (theirs have
+    similarity 0, which can win; their random ones may be of any class), and without another class
+    in the pool there is no triplet (theirs takes image 0). No labels are smoothed; noise is not
+    rounded to grey levels. The recipe's schedule begins anew at the start's weights. The best
+    checkpoint is chosen on validation images (theirs: on test images).
     """
 
     start: str | None = "madry"
@@ -54,10 +55,11 @@ class Tla(Adversarial):
 
     def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
         if not isinstance(model, Classifier) or run.pool is None:
-            raise ConfigError("tla needs a network with features, and training images to draw from")
+            raise ConfigError("tla needs a network with features, and images to draw from")
         pool = run.pool.draw(self.pool * len(batch.y))
         found, there = self._mined(model, batch.y, x_adv, pool)
-        attacked, negative = model.features(x_adv), model.features(pool.x[found])
+        attacked = model.features(x_adv)
+        negative = model.features(pool.x[found]) * there[:, None]
         total = F.cross_entropy(model.head(attacked), batch.y)
         for x in self._positives(batch, run):
             ends = (attacked, model.features(x))
@@ -76,15 +78,13 @@ class Tla(Adversarial):
         return [x for x in (own, other) if x is not None]
 
     @torch.no_grad()
-    def _mined(
-        self, model: Classifier, y: Tensor, x_adv: Tensor, pool: Batch
-    ) -> tuple[Tensor, Tensor]:
+    def _mined(self, model: Classifier, y: Tensor, x: Tensor, pool: Batch) -> tuple[Tensor, ...]:
         """Positions in the pool, (B,), of the negatives, and which images have one."""
         if self.negative == "random":
             likeness = torch.rand(len(y), len(pool.y), device=y.device)
         else:
             with crafting(model, "eval"):
-                anchors, others = model.features(x_adv), model.features(pool.x)
+                anchors, others = model.features(x), model.features(pool.x)
             likeness = F.normalize(anchors) @ F.normalize(others).T
         likeness = likeness.masked_fill(y[:, None] == pool.y, -torch.inf)
         best = likeness.max(1)
@@ -115,6 +115,5 @@ presets = {
         penalty=1e-4,
         attack=PGD(steps=40, step_size=0.01),
     ),
-    # Their config_cifar.json: it goes on from adversarial training.
-    "cifar10": Tla(attack=PGD(steps=7, step_size=2 / 255)),
+    "cifar10": Tla(attack=PGD(steps=7, step_size=2 / 255)),  # their config_cifar.json
 }

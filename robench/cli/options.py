@@ -18,6 +18,9 @@ RESULTS = Path("results/local")
 SET = "robench.cli.set"
 """Where a command's context keeps the settings of a grid file."""
 
+PARTS, PART = "robench.cli.parts", "robench.cli.part"
+"""How many tables ``grid`` the file has, and which one is looked at."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -63,31 +66,62 @@ def from_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Pa
     """Take a grid file's values as the defaults of a command's options; the command line wins.
 
     Values become text, so that they are checked as if they had been typed. The table ``set`` is
-    merged with what is typed, setting by setting.
+    merged with what is typed, setting by setting. Of several tables ``grid`` the context says which
+    one; what stands above them holds for all.
     """
     if path is None:
         return None
+    from robench.store.grid import read_config
+
+    content = read_config(path)
+    parts = _tables(content.pop("grid", [{}]), "grid")
+    _tables(content.pop("claim", []), "claim")  # the report's
+    ctx.meta[PARTS] = len(parts)
+    part = parts[ctx.meta.get(PART, 0)]
+    ctx.meta[SET] = []
+    values = _values(ctx, path, content)  # first what holds for all
+    ctx.default_map = values | _values(ctx, path, part)
+    return path
+
+
+def _values(ctx: click.Context, path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     from robench import names
-    from robench.store.grid import flat, read_config
+    from robench.store.grid import flat
 
     options = [p for p in ctx.command.params if isinstance(p, click.Option)]
     known = {p.name: p for p in options if p.name != "config"}
     values: dict[str, Any] = {}
-    for key, value in read_config(path).items():
+    for key, value in table.items():
         name = names.known(f"option of {path}", key.replace("-", "_"), known)
         if name == "set":
-            ctx.meta[SET] = [f"{path}={_text(v)}" for path, v in flat(_table(value))]
+            ctx.meta[SET] += [f"{path}={_text(v)}" for path, v in flat(_table(value))]
         elif known[name].multiple:
             values[name] = [_text(v) for v in value] if isinstance(value, list) else [_text(value)]
         else:
             values[name] = _text(value)
-    ctx.default_map = values
-    return path
+    return values
+
+
+def parts(ctx: click.Context, typed: Sequence[str]) -> list[dict[str, Any]]:
+    """The options of every further part of a grid file, with what was typed."""
+    found = []
+    for part in range(1, ctx.meta.get(PARTS, 1)):
+        ctx.meta[PART] = part
+        with ctx.command.make_context(ctx.info_name, [*typed], parent=ctx.parent) as further:
+            found.append(further.params)
+    ctx.meta.pop(PART, None)
+    return found
 
 
 def merged(ctx: click.Context, _: click.Parameter, typed: Sequence[str]) -> tuple[str, ...]:
     """The settings of a grid file, then those typed: later ones win."""
     return (*ctx.meta.get(SET, ()), *typed)
+
+
+def _tables(value: object, name: str) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        raise click.UsageError(f"{name!r} in a config file is a list of tables: [[{name}]]")
+    return value or [{}]
 
 
 def _table(value: object) -> Mapping[str, Any]:

@@ -5,16 +5,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robench.cli.options import CONTEXT, RESULTS, folder, from_config, listed, merged
+from robench.cli.options import CONTEXT, RESULTS, folder, from_config, listed, merged, parts
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    import torch
+
+    from robench.plan import Plan
     from robench.radius import Norm
     from robench.store.grid import Request
 
 
-@click.command("run", context_settings=CONTEXT, short_help="Train and attack a grid of cells.")
+TYPED = "robench.cli.typed"
+"""Where the context keeps the command line as it was typed."""
+
+
+class _Parted(click.Command):
+    """A command that can be asked again what was typed, for the further parts of a grid file."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta.setdefault(TYPED, tuple(args))
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    "run", cls=_Parted, context_settings=CONTEXT, short_help="Train and attack a grid of cells."
+)
 @listed(
     "--methods",
     "-m",
@@ -110,37 +127,46 @@ if TYPE_CHECKING:
 @click.option(
     "--verbose", "-v", is_flag=True, help="A line an epoch and attack; where failures come from."
 )
-def command(**options: Any) -> int:  # fmt: skip
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
     """Train what is missing, attack what is missing, and gather the tables.
 
     Everything is looked up and checked before anything runs. Stop it at any time: the same command
     goes on with the first cell that is not finished. Lists take commas, or the option again.
     """
-    request = _request(options)
+    grids = [options, *parts(ctx, ctx.meta.get(TYPED, ()))]
+    requests = [_request(grid) for grid in grids]
     import torch
 
+    from robench.device import choose
+    from robench.plan import plan
+
+    torch.set_num_threads(options["threads"])
+    device = choose(options["device"])
+    planned = [plan(request, device) for request in requests]
+    fine = [_run(one, grid, device) for one, grid in zip(planned, grids, strict=True)]
+    return 0 if all(fine) else 1
+
+
+def _run(planned: "Plan", options: dict[str, Any], device: "torch.device") -> bool:
+    """Run a plan, or say what it would run; whether everything is there and fine."""
     from robench.cli import progress
     from robench.cli.planned import announce, listing
-    from robench.device import choose
     from robench.errors import ConfigError, StoreError
-    from robench.plan import plan
     from robench.run import run
     from robench.store.asked import keep
     from robench.store.grid import to_config
 
-    torch.set_num_threads(options["threads"])
-    device = choose(options["device"])
-    planned = plan(request, device)
     results: Path = options["results"]
     if options["plan"]:
         announce(planned, device, err=False)
         listing(planned, results, options["rerun"])
         click.echo(results)
-        return 0
+        return True
     cells = {job.cell.name: [e.name for e in job.evaluations] for job in planned.jobs}
     try:
         keep(results, to_config(options), cells)
-    except StoreError as error:  # before anything ran
+    except StoreError as error:  # before anything of it ran
         raise ConfigError(str(error)) from error
     if not (options["json"] or options["quiet"]):
         announce(planned, device, err=True)
@@ -148,7 +174,7 @@ def command(**options: Any) -> int:  # fmt: skip
     with progress.reporter(wanted) as tell:
         fine = run(planned, results, options["rerun"], tell)
     click.echo(results / "results.csv")
-    return 0 if fine else 1
+    return fine
 
 
 def _request(options: dict[str, Any]) -> "Request":

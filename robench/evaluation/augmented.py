@@ -59,7 +59,6 @@ def tail(losses: Tensor, share: float) -> Tensor:
     The conditional value at risk of draws (Rockafellar & Uryasev 2000), for losses (draws, N).
     """
     ordered, wanted = losses.double().sort(0, descending=True).values, share * len(losses)
-    weight = (wanted - torch.arange(len(losses), device=losses.device, dtype=torch.float64)).clamp(
-        0, 1
-    )
+    place = torch.arange(len(losses), device=losses.device, dtype=torch.float64)
+    weight = (wanted - place).clamp(0, 1)
     return (ordered * weight[:, None]).sum(0) / wanted

@@ -48,7 +48,8 @@ class Certification:
             votes = _votes(base, sigma, x, self.draws, classes)
             answers.append(guess)
             radii.append(certified_radius(int(votes[guess]), self.draws, sigma, self.alpha))
-        right, reach = torch.tensor(answers) == data.test.y.cpu(), torch.tensor(radii).double()
+        right = torch.tensor(answers) == data.test.y.cpu()
+        reach = torch.tensor(radii, dtype=torch.float64)
         return self._reading(right, reach, float(threat.eps))
 
     def _reading(self, right: Tensor, reach: Tensor, eps: float) -> Reading:

@@ -145,13 +145,15 @@ def _scores(
 def auc(name: str, score: Numbers, is_true: npt.NDArray[np.bool_]) -> Value:
     """Chance that a true one scores over a false one; NaN where there are none of either.
 
-    The interval is Hanley and McNeil's (1982).
+    The interval is Hanley and McNeil's (1982), which says nothing of complete separation.
     """
     positives, negatives = int(is_true.sum()), int((~is_true).sum())
     if not positives or not negatives:
         return Value(name, float("nan"), len(is_true))
     rank = np.unique(score, return_inverse=True)[1]  # a density of 0 has no finite logarithm
     area = float(roc_auc_score(is_true, rank))
+    if area in (0, 1):
+        return Value(name, area, len(is_true))
     twice = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (
         area * (1 - area)

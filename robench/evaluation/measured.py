@@ -67,8 +67,8 @@ def _looked(
     seed: int,
     passes: Passes,
 ) -> tuple[Reading, Cost]:
-    began, forwards, backwards = time.perf_counter(), passes.forwards, passes.backwards
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    began, forwards, backwards = time.perf_counter(), passes.forwards, passes.backwards
     with seeded(derive(seed, name)):
         try:
             reading = look(model, data, threat)
@@ -101,20 +101,21 @@ def _problem(reading: object, n: int) -> str:
         if len(set(names)) < len(names):
             return f"two {kind} of one name among {', '.join(names)}"
     wrong = [f"{value}" for value in values if not _is_plain(value)]
-    wrong += [f"curve {c.name!r} without a y for each x" for c in curves if not _is_line(c)]
+    wrong += [f"curve {curve.name!r} with another x than y" for curve in curves if not _fits(curve)]
     wrong += [
-        f"image evidence {k!r} that is not (N,)" for k, v in images.items() if v.shape != (n,)
+        f"{name!r} of shape {(*of.shape,)}" for name, of in images.items() if of.shape != (n,)
     ]
     return wrong[0] if wrong else ""
 
 
 def _is_plain(value: Value) -> bool:
     ends = [end for end in (value.low, value.high) if end is not None]
-    numbers = all(isinstance(number, int | float) for number in (value.value, value.n, *ends))
-    return numbers and not math.isinf(value.value) and all(map(math.isfinite, ends))
+    plain = all(isinstance(number, int | float) for number in (value.value, *ends))
+    finite = plain and not math.isinf(value.value) and all(math.isfinite(end) for end in ends)
+    return finite and isinstance(value.n, int)
 
 
-def _is_line(curve: Curve) -> bool:
+def _fits(curve: Curve) -> bool:
     return curve.x.ndim == 1 and curve.x.shape == curve.y.shape
 
 

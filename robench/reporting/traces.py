@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from robench.analysis.summary import Line, Summary
 from robench.analysis.table import COLUMNS
@@ -54,7 +55,7 @@ def _draw(
         strokes = dict(zip(rows["name"].unique(), _STROKES * len(rows), strict=False))
         for (label, trace), part in rows.groupby(["method", "name"], sort=False):
             _stroke(axes, str(label), str(trace), part, look[str(label)][0], strokes[trace])
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel(quantity)
         return save(figure, axes, rows, folder / f"trace-{quantity}-{name}")
