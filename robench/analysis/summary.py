@@ -238,7 +238,9 @@ def _labels(results: pd.DataFrame) -> pd.Series:
     """
     settings = results["settings"].fillna("")
     labels = results["method"] + ("[" + settings + "]").where(settings != "", "")
-    for of, version in (("method", "plugin"), (labels, "settings_key")):
-        several = results.groupby(of)[version].transform("nunique") > 1
+    # Presets differ from one data set or network to the next, which is no other version.
+    place = [results["dataset"], results["model"]]
+    for of, version in ((results["method"], "plugin"), (labels, "settings_key")):
+        several = results.groupby([of, *place])[version].transform("nunique") > 1
         labels = labels + (" @" + results[version]).where(several, "")
     return labels

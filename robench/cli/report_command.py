@@ -17,7 +17,7 @@ def command(results: tuple[Path, ...]) -> int:
     from rich.console import Console
 
     from robench.errors import RobenchError
-    from robench.reporting import measures
+    from robench.reporting import claims, measures
     from robench.reporting.report import report
     from robench.reporting.tables import least_width, terminal
 
@@ -36,6 +36,8 @@ def command(results: tuple[Path, ...]) -> int:
                 console.print(terminal(summary), "")
             for table in found.measured:
                 console.print(measures.terminal(table), "")
+            if found.claims:
+                console.print(claims.terminal(found.claims))
         click.echo(drawn.get(), nl=False)
         for problem in found.problems:
             click.echo(f"warning: {problem}", err=True)

@@ -8,10 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from robench import __version__
+from robench.analysis import claims
+from robench.analysis.claims import Tested
 from robench.analysis.measured import Measured, measured
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import read, write_tables
 from robench.errors import ConfigError, StoreError
+from robench.reporting import claims as said
 from robench.reporting import figures, measures, tables, traces
 from robench.store.files import digest, write
 from robench.store.records import cell_folders
@@ -26,6 +29,7 @@ class Report:
 
     summaries: list[Summary]
     measured: list[Measured]
+    claims: list[Tested]
     problems: list[str]
     """Files that could not be trusted."""
     written: Path | StoreError
@@ -47,7 +51,11 @@ def report(results: Path) -> Report:
         (frames, problems), refused = read(results), error
     if frames["results"].empty and frames["measures"].empty:
         raise ConfigError(f"{results} holds no results that can be trusted: {problems[0]}")
-    found = summaries(frames["results"]), measured(frames["measures"], frames["curves"])
+    found = (
+        summaries(frames["results"]),
+        measured(frames["measures"], frames["curves"]),
+        [claims.examine(claim, frames, results) for claim in claims.read_claims(results)],
+    )
     if refused is not None:
         return Report(*found, problems, refused)
     try:
@@ -59,6 +67,7 @@ def report(results: Path) -> Report:
 def _write(
     found: list[Summary],
     measuring: list[Measured],
+    tested: list[Tested],
     epochs: pd.DataFrame,
     problems: list[str],
     results: Path,
@@ -68,6 +77,8 @@ def _write(
     labels = [line.label for summary in found for line in summary.lines]
     look = figures.looks(labels + [label for table in measuring for label in table.columns])
     page = [f"# Report of {results.resolve().name}", f"Written by robench {__version__}."]
+    if tested:
+        page.append(said.markdown(tested))
     names = [_name(summary.shared) for summary in found]
     names += [_name(table.shared) for table in measuring]
     drawn = set[tuple[str, ...]]()

@@ -1,0 +1,66 @@
+"""Claims beside what was measured: a table each for the page and the terminal."""
+
+from rich.console import Group
+from rich.text import Text
+
+from robench.analysis.claims import Judged, Tested
+from robench.analysis.differences import Difference
+
+_HEAD = ("| where | against | points, 95 % interval | verdict |", "| --- | --- | ---: | --- |")
+
+CAPTION = (
+    "A claim holds where the whole interval of the difference bears it out, and does not hold "
+    "where the whole interval denies it. Intervals are paired, image by image and seed by seed; "
+    "they cover the choice of test images and, with several seeds, of trainings."
+)
+
+
+def asked(tested: Tested) -> str:
+    """What is compared, in a line."""
+    claim = tested.claim
+    if claim.within is not None:
+        how = f"within {claim.within:g} points"
+    elif claim.by < 0:
+        how = f"at most {-claim.by:g} points lower"
+    else:
+        how = f"more than {claim.by:g} points higher" if claim.by else "higher"
+    return f"{claim.method}: {claim.measure} {how}"
+
+
+def points(found: Difference) -> str:
+    """``+3.1 (1.2 to 5.0)`` in points."""
+    return f"{100 * found.mean:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+
+
+def terminal(found: list[Tested]) -> Group:
+    """Claim after claim, each with its comparisons."""
+    lines: list[Text] = []
+    for tested in found:
+        lines += [Text(tested.claim.says, style="bold"), Text(f"{tested.claim.source}", "dim")]
+        lines += [Text(f"  {asked(tested)}"), *(Text(f"  {_said(one)}") for one in tested.judged)]
+        lines += [Text("  nothing was measured")] * (not tested.judged)
+        lines += [Text(f"  {tested.claim.remark}")] * bool(tested.claim.remark)
+        lines.append(Text(""))
+    return Group(*lines)
+
+
+def markdown(found: list[Tested]) -> str:
+    """The page's section of claims."""
+    parts = ["## Claims", CAPTION]
+    for tested in found:
+        parts.append(f"**{tested.claim.says}** ({tested.claim.source}). {asked(tested)}.")
+        rows = [
+            f"| {one.place} | {one.against} | {points(one.difference)} | {one.verdict} |"
+            for one in tested.judged
+        ]
+        head = [
+            "| where | against | points, 95 % interval | verdict |",
+            "| --- | --- | ---: | --- |",
+        ]
+        parts.append("\n".join([*head, *rows]) if rows else "Nothing was measured.")
+        parts += [tested.claim.remark] * bool(tested.claim.remark)
+    return "\n\n".join(parts) + "\n"
+
+
+def _said(one: Judged) -> str:
+    return f"{one.verdict}: {one.place}, against {one.against}: {points(one.difference)}"
