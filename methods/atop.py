@@ -8,12 +8,15 @@ import torch.nn.functional as F
 from msgspec import Meta
 from torch import Tensor, nn
 
-from robench.adversary.pgd import PGD
+from robench.adversary.attack import Attack
+from robench.adversary.eot import EOT
+from robench.adversary.pgd import PGD, PGDAttack
 from robench.data.batches import Batch
-from robench.errors import ConfigError
+from robench.models.critic import contest
 from robench.models.passes import Passes
-from robench.models.purifier import Purified, PurifierName, contest, purifier
-from robench.models.transforms import Transform, TransformName
+from robench.models.purifier import Purified, PurifierName, purifier
+from robench.models.transforms import Transform
+from robench.radius import NORMS, Norm
 from robench.training.method import Adversarial, Run, Stage
 
 
@@ -26,13 +29,12 @@ class Atop(Adversarial):
 
     Reduces to: a purifier that never sees a label, at weight = 0.
 
-    Differs from the authors' code: each image has its own mask (theirs: one a batch). Images are in
-    [0, 1] everywhere outside the purifier (theirs are scaled to [-1, 1] twice on one path, never on
-    another). The purifier is smaller, works at the images' own size and starts with random weights,
-    near the identity, not from a model of Places2. The auto-encoder, which their repository lacks,
-    has the same L1 loss. Adam's first beta, batch size and schedule are the recipe's. Their
-    adversarial term sees detached images and teaches the purifier nothing; live_gan is one that
-    works, and trains purifier and critic at once, not in turn.
+    Differs from the authors' code: each image has its own mask (theirs: one a batch). All outside
+    the purifier is in [0, 1] (theirs is scaled twice on one path, never on another). The purifier
+    is smaller, works at the images' own size and starts near the identity, not from a model of
+    Places2. The auto-encoder, which they left out, has the same L1 loss. Batch size, schedule and
+    Adam's betas are the recipe's. Their adversarial term sees detached images and teaches the
+    purifier nothing; live_gan does, and trains purifier and critic at once, not in turn.
     """
 
     stochastic: ClassVar[bool] = True
@@ -42,16 +44,11 @@ class Atop(Adversarial):
     """What is attacked: the classifier alone, as the authors do, or all that is deployed."""
     start: Annotated[str, Meta(min_length=1)] = "natural"
     """The method whose trained cell is the frozen classifier."""
-    transform: TransformName = "rt2"
-    """Masks; noise and masks; noise and 1/rate disjoint masks, each hole filled on its own."""
+    transform: Transform = field(default_factory=Transform)
     purifier: PurifierName = "gan"
     """Gated convolutions that fill in holes, or an auto-encoder of plain ones."""
     width: Annotated[int, Meta(ge=1)] = 16
     """Channels of the purifier's first layer; the authors' has 48."""
-    sigma: Annotated[float, Meta(ge=0, le=1)] = 0.25
-    """Standard deviation of the noise, in [0, 1] pixel units; none in rt1. The authors'."""
-    rate: Annotated[float, Meta(gt=0, lt=1)] = 0.25
-    """Share of the blocks that a mask hides; the authors'."""
     weight: Annotated[float, Meta(ge=0)] = 0.05
     """Of the cross-entropy, beside the L1 distance of images scaled to [-1, 1]; the authors'."""
     recon_input: Literal["clean", "adv"] = "clean"
@@ -65,24 +62,16 @@ class Atop(Adversarial):
     lr: Annotated[float, Meta(gt=0)] = 1e-4
     """Of Adam, in both stages; the authors'."""
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        if self.transform == "rt3" and not (1 / self.rate).is_integer():
-            raise ConfigError(f"atop: rt3 has 1/rate masks; rate={self.rate:g} is no 1/N")
-        if self.live_gan and self.purifier != "gan":
-            raise ConfigError("atop: live_gan needs purifier=gan")
-
     def starts_from(self) -> str:
         return self.start
 
     def stages(self) -> tuple[Stage, ...]:
-        recipe = {"optimizer": "adam", "lr": self.lr, "weight_decay": 0.0}
-        shares = {"pretrain": self.share, "finetune": 1 - self.share}
-        return tuple(Stage(name, part, "purifier", recipe) for name, part in shares.items())
+        own = ("purifier", {"optimizer": "adam", "lr": self.lr, "weight_decay": 0.0})
+        return Stage("pretrain", self.share, *own), Stage("finetune", 1 - self.share, *own)
 
     def build(self, classifier: Callable[[], nn.Module], run: Run) -> nn.Module:
         rebuilds = purifier(self.purifier, run.channels, self.width, critic=self.live_gan > 0)
-        return Purified(classifier(), rebuilds, Transform(self.transform, self.sigma, self.rate))
+        return Purified(classifier(), rebuilds, self.transform)
 
     def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
         assert isinstance(model, Purified)
@@ -90,6 +79,10 @@ class Atop(Adversarial):
             return batch.x  # nothing looks at attacked images
         target = model if self.attack_target == "pipeline" else model.classifier
         return self.attack(target, batch.x, batch.y, run.threat)
+
+    def adaptive(self, norm: Norm) -> Attack | None:
+        """The strongest of the authors' attacks: PGD through all of it, on the mean of 20 draws."""
+        return EOT(attack=PGDAttack(pgd=PGD(steps=200))) if norm in NORMS else None
 
     def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
         assert isinstance(model, Purified)
@@ -111,9 +104,7 @@ class Atop(Adversarial):
         return run.stage == "finetune" and self.weight > 0 and run.progress >= self.delay
 
     def passes(self, stage: str) -> Passes:
-        adv, views = self.recon_input == "adv", 1
-        if self.transform == "rt3":
-            views = round(1 / self.rate)
+        adv, views = self.recon_input == "adv", self.transform.views
         attack = self.attack.steps * (1 if self.attack_target == "classifier" else views + 1)
         more = attack + (1 if adv else views + 1) if self.weight else attack * adv
         count = views + more * (stage == "finetune")
@@ -122,8 +113,8 @@ class Atop(Adversarial):
 
 presets = {
     "*": Atop(lr=3e-3),  # ours: small data need longer steps to get away from random weights
-    "digits": Atop(lr=2e-3, sigma=0.1),  # ours, chosen on the validation part
+    "digits": Atop(lr=2e-3, transform=Transform(sigma=0.1)),  # ours, chosen on the validation part
     "mnist": Atop(lr=1e-3, width=8),  # ours, as digits; the width, for the sake of time
     **dict.fromkeys(("cifar10", "cifar100"), Atop(width=48)),  # the authors', for RT2
-    "imagenette": Atop(width=48, weight=0.1),  # the authors', for RT2
+    "imagenette": Atop(width=48, weight=0.1),  # the same
 }

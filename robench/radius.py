@@ -7,18 +7,21 @@ from typing import Literal, cast, get_args
 from robench import names
 from robench.errors import ConfigError
 
-Norm = Literal["Linf", "L2"]
-NORMS: tuple[Norm, ...] = get_args(Norm)
+Norm = Literal["Linf", "L2", "flow"]
+NORMS: tuple[Norm, ...] = ("Linf", "L2")
+"""Those whose radius can be read off two images; what is trained against is one of them."""
+THREATS: tuple[Norm, ...] = get_args(Norm)
+"""And ``flow``: pixels move by up to a share of the image's side, along each axis."""
 
 _NUMBER = re.compile(r"(\d+\.?\d*(?:e-\d{1,2})?|\.\d+)(?:/(\d+))?", re.ASCII)
 
 
 def parse_norm(text: str) -> Norm:
-    """``Linf`` or ``L2``, in any case."""
-    for norm in NORMS:
+    """``Linf``, ``L2`` or ``flow``, in any case."""
+    for norm in THREATS:
         if norm.lower() == text.strip().lower():
             return norm
-    return cast(Norm, names.known("norm", text, NORMS))
+    return cast(Norm, names.known("norm", text, THREATS))
 
 
 def parse_eps(text: str, norm: Norm) -> Fraction:
@@ -28,6 +31,8 @@ def parse_eps(text: str, norm: Norm) -> Fraction:
         ConfigError: not a number, negative, or (Linf) over 1: a pixel count where a share is meant.
     """
     value = _fraction(text.strip())
+    if norm == "flow" and value > 1:
+        raise ConfigError(f"eps {text!r} is over 1; a flow's is a share of the image's side")
     if norm == "Linf" and value > 1:
         raise ConfigError(
             f"eps {text!r} is over 1, but pixels are in [0, 1]; write {show_eps(value)}/255?"

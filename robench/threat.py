@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robench.radius import Norm
+from robench.radius import NORMS, Norm
 
 
 def per_image(value: float | Tensor, like: Tensor) -> Tensor:
@@ -18,7 +18,8 @@ def per_image(value: float | Tensor, like: Tensor) -> Tensor:
 class Threat:
     """Images within ``eps`` of the original in ``norm`` and inside [0, 1].
 
-    ``eps`` may hold one radius for each image of the batch, shape (B,).
+    ``eps`` may hold one radius for each image of the batch, shape (B,). What a flow makes of an
+    image cannot be told from the two images: its attacks keep the bound, here is only [0, 1].
     """
 
     norm: Norm
@@ -28,8 +29,15 @@ class Threat:
         """The threat model of some of the images: positions, or a mask."""
         return self if isinstance(self.eps, float | int) else Threat(self.norm, self.eps[index])
 
+    @property
+    def is_ball(self) -> bool:
+        """Whether it can be told from an image if it is inside."""
+        return self.norm in NORMS
+
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """The nearest image of the ball, then cut to [0, 1] (which never leaves the ball)."""
+        if not self.is_ball:
+            return x_adv.clamp(0, 1)
         eps = per_image(self.eps, x)
         if self.norm == "Linf":
             return torch.maximum(torch.minimum(x_adv, x + eps), x - eps).clamp(0, 1)
@@ -67,7 +75,9 @@ class Threat:
         return scaled / per_image(_length(scaled), grad).clamp_min(1)
 
     def distance(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """Size of each image's perturbation in this norm, shape (B,)."""
+        """Size of each image's perturbation in this norm, shape (B,); 0 where it cannot be told."""
+        if not self.is_ball:
+            return torch.zeros(len(x), device=x.device)
         delta = (x_adv - x).flatten(1)
         return delta.abs().amax(1) if self.norm == "Linf" else delta.norm(dim=1)
 

@@ -16,7 +16,7 @@ from robench.adversary.packages import EXTRA
 from robench.adversary.standard import RAND, STANDARD, holds
 from robench.adversary.transfer import Crafted, crafted_on, sources
 from robench.errors import ConfigError, PluginError
-from robench.radius import NORMS, Norm
+from robench.radius import NORMS, THREATS, Norm
 from robench.seeds import derive
 from robench.settings import Plain
 from robench.threat import Threat
@@ -76,8 +76,8 @@ class Suite:
             raise PluginError("a suite with an audit, and no other, has the verdict 'audited'")
         if self.audit and tuple(self.attacks)[-len(self.audit.attacks) :] != self.audit.attacks:
             raise PluginError("what is audited should be the last attacks of the suite, in order")
-        if not self.norms or not set(self.norms) <= set(NORMS):
-            raise PluginError(f"norms {self.norms!r} should be some of {', '.join(NORMS)}")
+        if not self.norms or not set(self.norms) <= set(THREATS):
+            raise PluginError(f"norms {self.norms!r} should be some of {', '.join(THREATS)}")
         if not all(isinstance(group, tuple) for group in self.needs):
             raise PluginError("needs should be a tuple of tuples: needs=(('package',),)")
         if bool(self.attacks) == bool(self.measures):

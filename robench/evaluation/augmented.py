@@ -33,11 +33,11 @@ class Augmented:
         n = len(data.test)
         drawn = [self._drawn(model, data, part, threat) for part in torch.arange(n).split(500)]
         right = torch.cat([right for right, _ in drawn], 1)
-        wrong, share = (~right).sum(0), right.double().mean(0)
+        share = right.double().mean(0)
         loss = torch.cat([losses for _, losses in drawn], 1)
         values = [Value("mean accuracy", share.mean().item(), n)]
         for q in self.shares:
-            count = int((wrong < q * self.draws - 1e-9).sum())  # 0.07 * 100 is not quite 7
+            count = int((share > 1 - q + 1e-9).sum())  # 1 - 0.07 is a little less than 93 / 100
             values.append(Value(f"quantile accuracy, {q:g}", count / n, n, *wilson(count, n)))
         values += [Value(f"CVaR loss, {q:g}", tail(loss, q).mean().item(), n) for q in self.shares]
         return Reading(tuple(values), images={"right": share})

@@ -90,6 +90,8 @@ def _probed(
     model: nn.Module, suite: Suite, few: Images, threat: Threat, seed: int
 ) -> Mapping[str, Finding]:
     x, y = few.x(), few.y
+    if not threat.is_ball:  # what can be seen without any perturbation
+        threat = Threat("Linf", 0.0)
     with full_precision():
         others = transferred(suite.attacks, model, x, y, threat, seed) if threat.eps else None
         return probe(model, x, y, threat, seed, transferred=others)

@@ -154,7 +154,8 @@ class Trial:
             return
         for larger in range(at + 1, len(self.levels)):
             self._mark(number, larger, part, carried=True)
-        for smaller in reversed(range(at if number else 0)):
+        ball = self.levels[at].threat.is_ball  # else nothing can be cut
+        for smaller in reversed(range(at if number and ball else 0)):
             if not len(part):
                 return
             x_adv = self.levels[smaller].threat.project(x_adv, self.images.x(part))

@@ -1,14 +1,13 @@
 """Purifiers: networks that rebuild a masked, noisy image before a classifier sees it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
+from robench.models.critic import frozen, patch_critic
 from robench.models.transforms import Drawn, Transform
 
 PurifierName = Literal["gan", "auto-encoder"]
@@ -55,8 +54,8 @@ class AutoEncoder(Purifier):
     Theirs is a transformer; images here are as small as 8x8.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
+    def __init__(self, channels: int, width: int, critic: nn.Module | None = None) -> None:
+        super().__init__(critic)
         self.body = Hourglass(_plain, channels + 1, width, channels)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -104,45 +103,8 @@ class Purified(nn.Module):
 
 def purifier(name: PurifierName, channels: int, width: int, *, critic: bool = False) -> Purifier:
     """A purifier with random weights, and beside it, if asked for, a critic to train it with."""
-    if name == "auto-encoder":
-        return AutoEncoder(channels, width)
-    return Inpainter(channels, width, patch_critic(channels, width) if critic else None)
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """What is computed inside sends its gradients through a network, but gives none to it."""
-    trained = [weight for weight in network.parameters() if weight.requires_grad]
-    for weight in trained:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in trained:
-            weight.requires_grad_(True)
-
-
-def contest(critic: nn.Module, real: Tensor, rebuilt: Tensor, weight: float) -> Tensor:
-    """One number that both lower, each by gradients of its own: hinge loss (arXiv:1705.02894).
-
-    The critic scores real images over 1 and rebuilt ones under -1; what rebuilt them raises their
-    score, with a weight.
-    """
-    with frozen(critic):
-        fooled = critic(rebuilt).mean()
-    apart = F.relu(1 - critic(real)) + F.relu(1 + critic(rebuilt.detach()))
-    return apart.mean() - weight * fooled
-
-
-def patch_critic(channels: int, width: int) -> nn.Module:
-    """A score for each patch of an image, (B, 1, h, w), by weights of spectral norm one."""
-    widths = (channels, width, 2 * width, 2 * width)
-    layers: list[nn.Module] = []
-    for number in range(3):
-        stride = 1 if number == 0 else 2
-        convolution = nn.Conv2d(widths[number], widths[number + 1], 3, stride, padding=1)
-        layers += [spectral_norm(convolution), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))
+    kind = AutoEncoder if name == "auto-encoder" else Inpainter
+    return kind(channels, width, patch_critic(channels, width) if critic else None)
 
 
 class Gated(nn.Module):

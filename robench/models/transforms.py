@@ -1,12 +1,13 @@
 """Random transforms of images: masks of blocks and Gaussian noise, drawn for each image."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor
 
-TransformName = Literal["rt1", "rt2", "rt3"]
+from robench.errors import ConfigError
 
 CELLS = 8
 """Blocks in a row and in a column: 32 of 256 pixels, 1 of 8, 4 of 32, 3 or 4 of 28."""
@@ -26,15 +27,24 @@ class Drawn:
         return (x + self.noise).clamp(0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Transform:
-    """rt1 hides random blocks, rt2 does so under noise, rt3 hides every block in one of N views."""
+    """rt1 hides random blocks, rt2 does so under noise, rt3 hides every block in one of N views.
 
-    name: TransformName
-    sigma: float
+    The three of AToP (Lin et al. 2024, arXiv:2401.16352), with its authors' noise and masks.
+    """
+
+    name: Literal["rt1", "rt2", "rt3"] = "rt2"
+    """Masks; noise and masks; noise and 1/rate disjoint masks, each hole filled on its own."""
+    sigma: Annotated[float, Meta(ge=0, le=1)] = 0.25
     """Standard deviation of the noise of rt2 and rt3, in [0, 1] pixel units."""
-    rate: float
-    """Share of the blocks that a mask hides; rt3 has N = 1 / rate masks."""
+    rate: Annotated[float, Meta(gt=0, lt=1)] = 0.25
+    """Share of the blocks that a mask hides; rt3 has 1/rate masks."""
+
+    def __post_init__(self) -> None:
+        """Refuse masks that cannot share the blocks out."""
+        if self.name == "rt3" and not (1 / self.rate).is_integer():
+            raise ConfigError(f"rt3 has 1/rate masks; rate={self.rate:g} is no 1/N")
 
     @property
     def views(self) -> int:

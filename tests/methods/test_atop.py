@@ -167,7 +167,10 @@ def slow_loss(model: Purified, x: Tensor, x_adv: Tensor, y: Tensor, adv: bool) -
 @pytest.mark.parametrize("transform", ["rt1", "rt2", "rt3"])
 def test_loss_against_a_loop(transform: str, purifier: str, adv: bool, batch: Batch) -> None:
     chosen = make(
-        transform=transform, purifier=purifier, weight=0.3, recon_input="adv" if adv else "clean"
+        purifier=purifier,
+        weight=0.3,
+        recon_input="adv" if adv else "clean",
+        **{"transform.name": transform},
     )
     run, small = at("finetune"), Batch(batch.x[:6], batch.y[:6], batch.index[:6])
     model = built(chosen, run).train()
@@ -195,7 +198,7 @@ class Spy(Purifier):
 
 @pytest.mark.parametrize("recon_input", ["clean", "adv"])
 def test_both_terms_have_the_same_noise_and_mask(recon_input: str, batch: Batch) -> None:
-    chosen, run = make(recon_input=recon_input, sigma=0.01), at("finetune")
+    chosen, run = make(recon_input=recon_input, **{"transform.sigma": 0.01}), at("finetune")
     model = built(chosen, run)
     model.purifier = spy = Spy()
     x = 0.5 * batch.x + 0.25  # far from where [0, 1] cuts
@@ -293,7 +296,7 @@ def test_training_with_a_critic_repeats_under_a_seed() -> None:
     assert equal(trained(live_gan=0.1).last.tensors, trained.__wrapped__(live_gan=0.1).last.tensors)
 
 
-@pytest.mark.parametrize("changes", [{}, {"live_gan": 0.1}, {"transform": "rt3"}])
+@pytest.mark.parametrize("changes", [{}, {"live_gan": 0.1}, {"transform.name": "rt3"}])
 def test_what_comes_back_from_a_file_is_what_was_trained(
     changes: dict[str, object], tmp_path: Path, data: Data
 ) -> None:
@@ -321,9 +324,14 @@ SETTINGS: list[dict[str, object]] = [
     {"weight": 0.0, "recon_input": "adv"},
     {"recon_input": "adv"},
     {"attack_target": "pipeline"},
-    {"transform": "rt3"},
-    {"transform": "rt3", "rate": 0.5, "attack_target": "pipeline", "attack.steps": 3},
-    {"transform": "rt3", "recon_input": "adv"},
+    {"transform.name": "rt3"},
+    {
+        "transform.name": "rt3",
+        "transform.rate": 0.5,
+        "attack_target": "pipeline",
+        "attack.steps": 3,
+    },
+    {"transform.name": "rt3", "recon_input": "adv"},
     {"live_gan": 0.5},
     {"purifier": "auto-encoder"},
 ]
@@ -368,11 +376,10 @@ def test_it_starts_from_a_trained_classifier() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"transform": "rt3", "rate": 0.3}, "1/N"),
-        ({"live_gan": 1.0, "purifier": "auto-encoder"}, "purifier=gan"),
+        ({"transform.name": "rt3", "transform.rate": 0.3}, "1/N"),
         ({"start": ""}, "start"),
-        ({"rate": 0.0}, "rate"),
-        ({"transform": "rt4"}, "transform"),
+        ({"transform.rate": 0.0}, "rate"),
+        ({"transform.name": "rt4"}, "transform"),
     ],
 )
 def test_what_cannot_work_is_refused(changes: dict[str, object], why: str) -> None:

@@ -1,6 +1,7 @@
 """Transforms drawn for each image, purifiers, and the classifier frozen behind them."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from robench.adversary.gradient import gradient
 from robench.adversary.losses import cross_entropy
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
+from robench.models.critic import contest, patch_critic
 from robench.models.passes import counted
 from robench.models.prepared import prepared
 from robench.models.purifier import (
@@ -20,13 +22,12 @@ from robench.models.purifier import (
     Purified,
     Purifier,
     PurifierName,
-    contest,
-    patch_critic,
     purifier,
 )
-from robench.models.transforms import Transform, TransformName
+from robench.models.transforms import Transform
 
 SIDES = [(8, 8), (28, 28), (32, 32), (160, 160), (20, 13), (4, 6)]
+TransformName = Literal["rt1", "rt2", "rt3"]
 NAMES: list[TransformName] = ["rt1", "rt2", "rt3"]
 KINDS: list[PurifierName] = ["gan", "auto-encoder"]
 
@@ -55,7 +56,9 @@ def purified(
     name: TransformName = "rt2", kind: PurifierName = "gan", sigma: float = 0.25
 ) -> Purified:
     torch.manual_seed(0)
-    return Purified(tiny.classifier(), purifier(kind, 3, 4), Transform(name, sigma, 0.25)).eval()
+    return Purified(
+        tiny.classifier(), purifier(kind, 3, 4), Transform(name=name, sigma=sigma, rate=0.25)
+    ).eval()
 
 
 def edges(side: int) -> list[int]:
@@ -68,7 +71,7 @@ def edges(side: int) -> list[int]:
 @pytest.mark.parametrize(("height", "width"), SIDES)
 def test_a_mask_hides_a_quarter_of_the_blocks(name: TransformName, height: int, width: int) -> None:
     torch.manual_seed(0)
-    masks = Transform(name, 0.25, 0.25).draw(torch.zeros(5, 3, height, width)).masks
+    masks = Transform(name=name, sigma=0.25, rate=0.25).draw(torch.zeros(5, 3, height, width)).masks
     assert masks.shape == (1, 5, 1, height, width)
     for mask in masks.flatten(0, 2):
         whole = [
@@ -90,7 +93,7 @@ def test_blocks_of_28_pixels_have_3_or_4() -> None:
 @pytest.mark.parametrize(("height", "width"), SIDES)
 @pytest.mark.parametrize("views", [2, 4, 5])
 def test_masks_of_rt3_part_the_image(views: int, height: int, width: int) -> None:
-    transform = Transform("rt3", 0.25, 1 / views)
+    transform = Transform(name="rt3", sigma=0.25, rate=1 / views)
     masks = transform.draw(torch.zeros(3, 1, height, width)).masks
     assert transform.views == len(masks) == views
     assert set(masks.unique().tolist()) == {0.0, 1.0}
@@ -101,18 +104,22 @@ def test_masks_of_rt3_part_the_image(views: int, height: int, width: int) -> Non
 
 def test_every_block_is_hidden_equally_often() -> None:
     torch.manual_seed(0)
-    often = Transform("rt1", 0.0, 0.25).draw(torch.zeros(4000, 1, 8, 8)).masks.mean((0, 1, 2))
+    often = (
+        Transform(name="rt1", sigma=0.0, rate=0.25)
+        .draw(torch.zeros(4000, 1, 8, 8))
+        .masks.mean((0, 1, 2))
+    )
     assert (often - 0.25).abs().max() < 0.03
 
 
 def test_noise_has_its_deviation_and_is_cut() -> None:
     torch.manual_seed(0)
     x = torch.full((50, 3, 16, 16), 0.5)
-    drawn = Transform("rt2", 0.25, 0.25).draw(x)
+    drawn = Transform(name="rt2", sigma=0.25, rate=0.25).draw(x)
     assert drawn.noise.mean().abs() < 0.01
     assert drawn.noise.std().item() == pytest.approx(0.25, rel=0.02)
     assert torch.equal(drawn.noisy(x), (x + drawn.noise).clamp(0, 1))
-    assert torch.equal(Transform("rt1", 0.25, 0.25).draw(x).noisy(x), x)
+    assert torch.equal(Transform(name="rt1", sigma=0.25, rate=0.25).draw(x).noisy(x), x)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -129,14 +136,14 @@ def test_every_call_draws_anew_from_torchs_generator(name: TransformName) -> Non
 @pytest.mark.parametrize("name", ["rt1", "rt2"])
 def test_without_noise_masks_and_changes_it_is_the_classifier(name: TransformName) -> None:
     x, f = torch.rand(16, 3, 8, 8), tiny.classifier().eval()
-    model = Purified(f, Unchanged(), Transform(name, 0.0, 0.0))
+    model = Purified(f, Unchanged(), Transform(name=name, sigma=0.0, rate=0.0))
     assert torch.equal(model(x), f(x))
 
 
 def test_rt3_pastes_what_each_view_had_hidden() -> None:
     x, f = torch.rand(6, 3, 8, 8), tiny.classifier().eval()
     knowing = Knowing(x)
-    model = Purified(f, knowing, Transform("rt3", 0.0, 0.25))
+    model = Purified(f, knowing, Transform(name="rt3", sigma=0.0, rate=0.25))
     assert torch.equal(model(x), f(x))
     ((shown, masks),) = knowing.shown
     assert len(shown) == 4 * len(x)
@@ -148,7 +155,9 @@ def test_rt3_pastes_what_each_view_had_hidden() -> None:
 
 def test_rt2_keeps_the_whole_output_not_the_holes_alone() -> None:
     x = torch.rand(6, 3, 8, 8)
-    model = Purified(tiny.classifier(), Knowing(1 - x), Transform("rt2", 0.25, 0.25))
+    model = Purified(
+        tiny.classifier(), Knowing(1 - x), Transform(name="rt2", sigma=0.25, rate=0.25)
+    )
     assert torch.equal(model.purify(x, model.transform.draw(x)), 1 - x)
 
 
@@ -161,7 +170,7 @@ def test_what_comes_out_is_an_image_of_the_same_size(
     rebuilds = purifier(kind, 2, 3)
     for parameter in rebuilds.parameters():
         parameter.data *= 10
-    model = Purified(nn.Flatten(), rebuilds, Transform("rt2", 1.0, 0.25))
+    model = Purified(nn.Flatten(), rebuilds, Transform(name="rt2", sigma=1.0, rate=0.25))
     x = torch.rand(2, 2, height, width)
     out = model.purify(x, model.transform.draw(x))
     assert out.shape == x.shape
@@ -223,7 +232,9 @@ def test_what_did_not_require_gradients_still_does_not() -> None:
 
 
 def test_the_classifier_is_always_in_eval_mode() -> None:
-    model = Purified(tiny.classifier().train(), Inpainter(3, 4), Transform("rt2", 0.25, 0.25))
+    model = Purified(
+        tiny.classifier().train(), Inpainter(3, 4), Transform(name="rt2", sigma=0.25, rate=0.25)
+    )
     for part in (model, model.train(), model.eval(), model.train()):
         assert not any(module.training for module in part.classifier.modules())
     assert model.purifier.training
