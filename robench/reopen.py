@@ -12,7 +12,7 @@ from robench import settings
 from robench.data.load import Data, load
 from robench.errors import StoreError
 from robench.models.catalogue import build
-from robench.models.classifier import Classifier
+from robench.models.classifier import Network
 from robench.settings import Plain
 from robench.store.cell import Kept
 from robench.store.grid import flat
@@ -81,7 +81,7 @@ def reopen(
     eps = Fraction(identity["eps"])
     threat = Threat(identity["norm"], float(eps))
 
-    def classifier() -> Classifier:
+    def classifier() -> Network:
         return build(identity["model"], data.facts, normalise=recipe.normalise)
 
     model = restore(

@@ -13,7 +13,7 @@ from robench.evaluation.evaluate import Evaluated, evaluate
 from robench.evaluation.measured import measure
 from robench.events import Attacked, Epoch, Evaluating, Event, Tell, Training
 from robench.models.catalogue import build
-from robench.models.classifier import Classifier
+from robench.models.classifier import Network
 from robench.plan import Job, Plan
 from robench.radius import show_eps
 from robench.seeds import derive
@@ -147,12 +147,12 @@ def _other(job: Job, cells: Path, data: Data, what_for: str) -> nn.Module:
     return _restored(job, folder.weights("best"), data).eval()
 
 
-def _started(job: Job, start: Job, data: Data, folder: CellFolder) -> Callable[[], Classifier]:
+def _started(job: Job, start: Job, data: Data, folder: CellFolder) -> Callable[[], Network]:
     """A maker of the cell's network with the weights that another cell has trained."""
     trained = _other(start, folder.path.parent, data, "training starts from").state_dict()
     fresh = _maker(job.cell, data)
 
-    def classifier() -> Classifier:
+    def classifier() -> Network:
         network = fresh()
         try:
             network.load_state_dict(trained)
@@ -166,10 +166,10 @@ def _started(job: Job, start: Job, data: Data, folder: CellFolder) -> Callable[[
     return classifier
 
 
-def _maker(cell: Cell, data: Data) -> Callable[[], Classifier]:
+def _maker(cell: Cell, data: Data) -> Callable[[], Network]:
     """What methods build their module from: the cell's network with random weights."""
 
-    def classifier() -> Classifier:
+    def classifier() -> Network:
         return build(cell.model, data.facts, normalise=cell.recipe.normalise)
 
     return classifier

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from robench.data.load import Data, load
 from robench.models.catalogue import build
-from robench.models.classifier import Classifier
+from robench.models.classifier import Network
 from robench.threat import Threat
 from robench.training.method import Method, method
 from robench.training.recipe import RECIPES, Recipe
@@ -44,8 +44,8 @@ def digits() -> Data:
 
 
 def fitted(
-    how: Method, make: Callable[[], Classifier], data: Data, recipe: Recipe, threat: Threat
-) -> Classifier:
+    how: Method, make: Callable[[], Network], data: Data, recipe: Recipe, threat: Threat
+) -> Network:
     """A network trained by a method of robench, in eval mode."""
     trained = train(how, make, data, recipe, threat, 0, lambda event: None)
     model, prefix = make(), "model."
@@ -54,31 +54,31 @@ def fitted(
     return model.eval()
 
 
-def undefended(epochs: int, make: Callable[[], Classifier] | None = None) -> Classifier:
+def undefended(epochs: int, make: Callable[[], Network] | None = None) -> Network:
     """The digits' network, or another one, trained on them as they are."""
     recipe = replace(RECIPES["digits"], epochs=epochs, validate_every=epochs)
     return fitted(method("natural"), make or digitscnn, digits(), recipe, THREAT)
 
 
-def digitscnn() -> Classifier:
+def digitscnn() -> Network:
     """The network that digits are trained with by default."""
     return build("digitscnn", digits().facts, normalise=False)
 
 
 @cache
-def natural() -> Classifier:
+def natural() -> Network:
     """Honest and undefended: no trick on top of it makes it robust."""
     return undefended(5)
 
 
 @cache
-def beginner() -> Classifier:
+def beginner() -> Network:
     """Honest, undefended, and wrong often enough that a step could put something right."""
     return undefended(1)
 
 
 @cache
-def madry() -> Classifier:
+def madry() -> Network:
     """Honest and adversarially trained."""
     recipe = replace(RECIPES["digits"], epochs=10, validate_every=10)
     return fitted(method("madry", changes=FAST), digitscnn, digits(), recipe, THREAT)
@@ -142,13 +142,13 @@ class Constant(nn.Module):
         return F.one_hot(torch.full((len(x),), 3), 10).to(x.dtype)
 
 
-def rounded(levels: int = 4) -> Classifier:
+def rounded(levels: int = 4) -> Network:
     """The undefended network behind rounded pixels; a classifier with features."""
     base = natural()
-    return Classifier(nn.Sequential(Rounded(levels), base.body), base.head).eval()
+    return Network(nn.Sequential(Rounded(levels), base.body), base.head).eval()
 
 
-def small(first: nn.Module, channels: int, activation: Callable[[], nn.Module]) -> Classifier:
+def small(first: nn.Module, channels: int, activation: Callable[[], nn.Module]) -> Network:
     """Two convolutions and a hidden layer behind a first module."""
     body = nn.Sequential(
         first,
@@ -157,17 +157,17 @@ def small(first: nn.Module, channels: int, activation: Callable[[], nn.Module]) 
         nn.Flatten(),
         nn.Linear(64 * 4 * 4, 128), activation(),
     )  # fmt: skip
-    return Classifier(body, nn.Linear(128, 10))
+    return Network(body, nn.Linear(128, 10))
 
 
 @cache
-def k_winners() -> Classifier:
+def k_winners() -> Network:
     """Discontinuous everywhere, so that the gradient says little of what is a step away."""
     return undefended(5, lambda: small(nn.Identity(), 1, lambda: KWinners(0.05)))
 
 
 @cache
-def thermometer() -> Classifier:
+def thermometer() -> Network:
     """A network trained behind an encoding without gradient."""
     return undefended(5, lambda: small(Thermometer(8), 8, nn.ReLU))
 

@@ -12,7 +12,7 @@ from robench.errors import ConfigError
 
 if TYPE_CHECKING:
     from robench.data.catalogue import Facts
-    from robench.models.classifier import Classifier
+    from robench.models.classifier import Network
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,10 @@ MODELS: Mapping[str, Model] = {
         "residual:madry_wide_resnet",
         standardises=True,
     ),
+    "iaat-wrn-32-10": Model(
+        "IAAT's WRN-32-10: 160 channels at once, logits over a map (arXiv:1910.08051)",
+        "residual:iaat_wide_resnet",
+    ),
 }
 
 
@@ -80,9 +84,11 @@ def check(name: str, dataset: str, facts: Facts) -> None:
         raise ConfigError(f"model {name!r} takes {takes} images; {dataset} has {side}x{side}")
 
 
-def build(name: str, facts: Facts, *, normalise: bool) -> Classifier:
+def build(name: str, facts: Facts, *, normalise: bool) -> Network:
     """A new network with random weights for a data set's images and classes."""
-    from robench.models.classifier import Classifier
+    from torch import nn
+
+    from robench.models.classifier import Classifier, MapClassifier
 
     model = MODELS[name]
     module, function = model.maker.split(":")
@@ -90,4 +96,5 @@ def build(name: str, facts: Facts, *, normalise: bool) -> Classifier:
     size = {"size": facts.shape[1]} if function == "lenet" else {}
     body, head = maker(facts.shape[0], facts.num_classes, **size, **model.settings)
     scaled = normalise and not model.standardises
-    return Classifier(body, head, *((facts.mean, facts.std) if scaled else ()))
+    shape = Classifier if isinstance(head, nn.Linear) else MapClassifier
+    return shape(body, head, *((facts.mean, facts.std) if scaled else ()))

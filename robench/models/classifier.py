@@ -1,16 +1,16 @@
-"""The one shape of a network: normalise, body, head."""
+"""The shape of a network: normalise, body, head."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-Layers = tuple[nn.Module, nn.Linear]
-"""A body that ends in a vector of features, and the head that makes logits of them."""
+Layers = tuple[nn.Module, nn.Module]
+"""A body and a head: of a vector of features, or of maps of them."""
 
 
-class Classifier(nn.Module):
-    """Images in [0, 1] to logits, with the features before the last layer open to methods."""
+class Network(nn.Module):
+    """Images in [0, 1] to logits: normalised, through a body, then through a head."""
 
     mean: Tensor
     std: Tensor
@@ -18,7 +18,7 @@ class Classifier(nn.Module):
     def __init__(
         self,
         body: nn.Module,
-        head: nn.Linear,
+        head: nn.Module,
         mean: Sequence[float] = (0.0,),
         std: Sequence[float] = (1.0,),
     ) -> None:
@@ -27,19 +27,41 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
+    def normalise(self, x: Tensor) -> Tensor:
+        """What the body sees of images in [0, 1]."""
+        return (x - self.mean) / self.std
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features, (B, width), of images in [0, 1]."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, (B, classes), of images in [0, 1]."""
+        logits: Tensor = self.head(self.body(self.normalise(x)))
+        return logits
+
+
+class Classifier(Network):
+    """The head is linear, and the features before it are open to methods."""
+
     def features(self, x: Tensor) -> Tensor:
         """Penultimate features, (B, width), of images in [0, 1]."""
         out: Tensor = self.body(self.normalise(x))
         return out
 
-    def normalise(self, x: Tensor) -> Tensor:
-        """What the body sees of images in [0, 1]."""
-        return (x - self.mean) / self.std
-
     def forward(self, x: Tensor) -> Tensor:
         """Logits, (B, classes), of images in [0, 1]."""
         logits: Tensor = self.head(self.features(x))
         return logits
+
+
+class MapClassifier(Network):
+    """The head makes logits of every place of a map, and takes their mean."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Mean features over the map, (B, width), of images in [0, 1]."""
+        out: Tensor = self.body(self.normalise(x)).mean((2, 3))
+        return out
 
 
 def num_parameters(model: nn.Module) -> int:

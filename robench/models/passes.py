@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from robench.models.classifier import Classifier
+from robench.models.classifier import Network
 from robench.models.purifier import Purifier
 
 
@@ -39,7 +39,7 @@ def counted(model: nn.Module) -> Iterator[Passes]:
     The hooks sit on a classifier's body, because methods may ask for ``features`` alone.
     """
     passes, parts = Passes(), list(model.modules())
-    networks: list[nn.Module] = [part.body for part in parts if isinstance(part, Classifier)]
+    networks: list[nn.Module] = [part.body for part in parts if isinstance(part, Network)]
     networks += [part for part in parts if isinstance(part, Purifier)]
     handles = [part.register_forward_hook(passes._forward) for part in networks or [model]]
     try:

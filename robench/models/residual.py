@@ -28,6 +28,7 @@ class PreAct(nn.Module):
     """Normalise and rectify before each convolution (He et al. 2016, arXiv:1603.05027).
 
     ``early``: the shortcut, too, takes the rectified input. ``slope``: of a leaky rectifier.
+    ``affine``: whether normalisation has a scale and a shift that are learnt.
     """
 
     def __init__(
@@ -39,10 +40,13 @@ class PreAct(nn.Module):
         *,
         early: bool,
         slope: float = 0.0,
+        affine: bool = True,
     ) -> None:
         super().__init__()
-        self.bn1, self.conv1 = nn.BatchNorm2d(inside), _conv3(inside, outside, stride)
-        self.bn2, self.conv2 = nn.BatchNorm2d(outside), _conv3(outside, outside)
+        self.bn1 = nn.BatchNorm2d(inside, affine=affine)
+        self.conv1 = _conv3(inside, outside, stride)
+        self.bn2 = nn.BatchNorm2d(outside, affine=affine)
+        self.conv2 = _conv3(outside, outside)
         self.shortcut, self.early, self.slope = shortcut, early, slope
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,6 +139,25 @@ def madry_wide_resnet(channels: int, classes: int) -> Layers:
     last = (nn.BatchNorm2d(640), nn.LeakyReLU(0.1), *_pool())
     body = _he(nn.Sequential(Standardise(), _conv3(channels, 16), *stages, *last), "fan_out")
     return body, nn.Linear(640, classes)
+
+
+def iaat_wide_resnet(channels: int, classes: int) -> Layers:
+    """IAAT's form of a WRN-32-10: 160 channels from the first layer on, logits over a map.
+
+    Normalisation has no learnt scale, shortcuts no weights, and the logits of every place are
+    normalised before their mean is taken (the authors' repository).
+    """
+
+    def block(inside: int, outside: int, stride: int) -> nn.Module:
+        kept = inside == outside and stride == 1
+        shortcut = nn.Identity() if kept else Padded(inside, outside, stride, mean=True)
+        return PreAct(inside, outside, stride, shortcut, early=False, affine=False)
+
+    stages = _stages(block, 160, (160, 320, 640), 5)
+    last = (nn.BatchNorm2d(640, affine=False), nn.ReLU())
+    body = _he(nn.Sequential(_conv3(channels, 160), *stages, *last), "fan_out")
+    logits = nn.BatchNorm2d(classes, affine=False)
+    return body, nn.Sequential(_conv1(640, classes, 1), logits, *_pool())
 
 
 def _stages(

@@ -18,7 +18,7 @@ from robench.evaluation.probes import attacks, outputs
 from robench.evaluation.probes.chance import COMMON, RARE, beyond, judged
 from robench.evaluation.probes.probe import IMAGES, Findings, probe
 from robench.models.catalogue import build
-from robench.models.classifier import Classifier
+from robench.models.classifier import Network
 from robench.models.passes import counted
 from robench.threat import Threat
 from robench.training.method import method
@@ -47,7 +47,7 @@ def test_a_control_raises_its_flags(name: str) -> None:
 
 @pytest.mark.parametrize("threat", [THREAT, L2], ids=["Linf", "L2"])
 @pytest.mark.parametrize("make", [controls.natural, controls.beginner, controls.madry])
-def test_an_honest_network_raises_none(make: Callable[[], Classifier], threat: Threat) -> None:
+def test_an_honest_network_raises_none(make: Callable[[], Network], threat: Threat) -> None:
     found = probed(make(), threat)
     assert list(found) == list(FLAGS)
     assert raised(found) == (), found

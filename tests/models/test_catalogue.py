@@ -7,7 +7,8 @@ from torch import nn
 from robench.data.catalogue import DATASETS
 from robench.errors import ConfigError
 from robench.models.catalogue import MODELS, build, check
-from robench.models.classifier import Classifier, num_parameters
+from robench.models.classifier import Classifier, MapClassifier, num_parameters
+from robench.models.passes import counted
 from robench.models.residual import PreAct, Standardise, _stages, wide_resnet
 
 COUNTS = {
@@ -25,6 +26,8 @@ COUNTS = {
     "smallcnn": ("mnist", 312_202),
     "madrycnn": ("mnist", 3_274_634),
     "lenet": ("cifar10", 62_006),
+    # Ours: 160 channels at once, no weights but those of convolutions.
+    "iaat-wrn-32-10": ("cifar10", 46_080_160),
 }
 
 
@@ -57,8 +60,33 @@ def test_logits_are_the_head_of_the_features(name: str) -> None:
         logits, features = model(x), model.features(x)
     assert logits.shape == (2, facts.num_classes)
     assert features.ndim == 2
-    assert torch.equal(model.head(features), logits)
+    if isinstance(model, Classifier):
+        assert torch.equal(model.head(features), logits)
     assert logits.isfinite().all()
+
+
+def test_logits_over_a_map_are_their_mean() -> None:
+    facts = DATASETS["digits"]
+    body, head = (
+        nn.Conv2d(1, 6, 3),
+        nn.Sequential(nn.Conv2d(6, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    )
+    model, x = MapClassifier(body, head), torch.rand(4, *facts.shape)
+    assert torch.allclose(model.features(x), body(x).mean((2, 3)))
+    linear = head[0]
+    again = model.features(x) @ linear.weight.flatten(1).T + linear.bias  # it is linear, so
+    assert torch.allclose(model(x), again, atol=1e-5)
+
+
+def test_iaat_s_network_has_no_learnt_scales() -> None:
+    model = build("iaat-wrn-32-10", DATASETS["cifar10"], normalise=True)
+    assert isinstance(model, MapClassifier)
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert len(layers) == 2 * 15 + 2
+    assert not any(layer.affine for layer in layers)
+    with counted(model.eval()) as passes, torch.no_grad():
+        model(torch.rand(2, 3, 32, 32))
+    assert passes.forwards == 2
 
 
 @pytest.mark.parametrize("name", [n for n, m in MODELS.items() if not m.sides and "wrn" not in n])

@@ -8,27 +8,27 @@ from robench.adversary.losses import cross_entropy
 from robench.check import tiny
 from robench.data.catalogue import DATASETS
 from robench.models.catalogue import MODELS, build
-from robench.models.classifier import Classifier
+from robench.models.classifier import Classifier, Network
 from robench.models.passes import counted
 from robench.models.prepared import PIXELS, prepared
 
 NAMES = ("digitscnn", "smallcnn", "madrycnn", "lenet-small", "resnet20", "preactresnet18")
 
 
-def network(name: str) -> tuple[Classifier, Tensor]:
+def network(name: str) -> tuple[Network, Tensor]:
     """A network with random weights and statistics in every layer, and six images."""
     facts = DATASETS[{8: "digits", 28: "mnist", 32: "cifar10"}[(MODELS[name].sides or (32,))[-1]]]
     torch.manual_seed(0)
     model = build(name, facts, normalise=True).eval()
     for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             for tensor in (layer.bias, layer.running_mean):
                 assert tensor is not None
                 nn.init.normal_(tensor, std=0.2)
             assert layer.running_var is not None
             nn.init.uniform_(layer.running_var, 0.5, 2)
-    nn.init.normal_(model.head.weight, std=0.1)  # one of the networks starts from zeros
+    nn.init.normal_(next(model.head.parameters()), std=0.1)  # one of the networks starts from zeros
     return model, torch.rand(6, *facts.shape)
 
 
@@ -135,7 +135,7 @@ def test_the_copy_does_not_follow_the_original() -> None:
     fast = prepared(model, x)
     with torch.no_grad():
         before = fast(x)
-        nn.init.zeros_(model.head.weight)
+        nn.init.zeros_(next(model.head.parameters()))
         nn.init.zeros_(next(model.body.parameters()))
         assert torch.equal(fast(x), before)
     assert torch.equal(slope(fast, x), slope(fast, x))
@@ -238,7 +238,7 @@ def test_an_architecture_is_traced_once_whatever_its_weights(
     monkeypatch.setattr(torch.jit, "trace", never)
     torch.manual_seed(5)
     other = build("digitscnn", DATASETS["digits"], normalise=True).eval()
-    nn.init.normal_(other.head.weight)
+    nn.init.normal_(next(other.head.parameters()))
     with torch.no_grad():
         assert torch.allclose(prepared(other, x)(x), other(x), rtol=1e-3, atol=1e-4)
         assert not torch.allclose(other(x), first(x), atol=1e-2)
