@@ -45,6 +45,12 @@ def _method(name: str) -> Iterator[str | Path]:
         yield " ".join(paragraph.split())
         yield ""
     yield f"best checkpoint chosen by: {base.select_on} accuracy on the validation part"
+    if base.starts_from():
+        yield f"starts from: the best checkpoint of {base.starts_from()}, same data and seed"
+    if base.stochastic:
+        yield "stochastic: suites for stochastic models take the place of others"
+    if own := base.adaptive("Linf"):
+        yield f"an attack of its own in every suite: {_in_words(own)}"
     for stage in base.stages():
         yield f"stage {stage.name}: {stage.share:.0%} of the epochs" + "".join(
             f", recipe.{key}={settings.text(value)}" for key, value in stage.recipe.items()
@@ -72,9 +78,7 @@ def _presets(known: dict[str, object], base: object) -> Iterator[str]:
 
 
 def _suite(name: str) -> Iterator[str | Path]:
-    from dataclasses import is_dataclass
-
-    from robench import plugins, settings
+    from robench import plugins
     from robench.adversary.suite import suite
     from robench.reporting.words import VERDICTS
 
@@ -86,7 +90,8 @@ def _suite(name: str) -> Iterator[str | Path]:
     if found.needs:
         wanted = ", ".join(" or ".join(group) for group in found.needs)
         yield f"packages: {found.packages() or f'{wanted}, not installed'}"
-    yield "each attack sees the images that stand after those before it"
+    if found.attacks:
+        yield "each attack sees the images that stand after those before it"
     if found.audit:
         yield (
             f"audit: {', '.join(found.audit.attacks)} on {found.audit.images} of the images that "
@@ -100,16 +105,25 @@ def _suite(name: str) -> Iterator[str | Path]:
         yield f"crafted on cells of: {', '.join(found.sources)}"
     yield ""
     rows = []
-    for attack_name, attack in found.attacks.items():
-        values = settings.describe(attack) if is_dataclass(attack) else list[settings.Setting]()
-        text = ", ".join(f"{s.name}={settings.text(s.value)}" for s in values)
-        kind = type(attack).__name__ if values else getattr(attack, "__name__", repr(attack))
+    for attack_name, attack in (*found.attacks.items(), *found.measures.items()):
         more = getattr(attack, "budget", "")
-        budget = f"; {more}" if more else ""
-        rows.append((attack_name, f"{kind} {text}{budget}"))
+        rows.append((attack_name, _in_words(attack) + (f"; {more}" if more else "")))
     yield from _definitions(rows)
     yield ""
     yield source.path()
+
+
+def _in_words(attack: object) -> str:
+    """What an attack or a measure is, with every setting."""
+    from dataclasses import is_dataclass
+
+    from robench import settings
+
+    if not is_dataclass(attack):
+        return str(getattr(attack, "__name__", repr(attack)))
+    values = settings.describe(attack)
+    text = ", ".join(f"{s.name}={settings.text(s.value)}" for s in values)
+    return f"{type(attack).__name__} {text}"
 
 
 def _dataset(name: str) -> Iterator[str]:
