@@ -118,13 +118,8 @@ def finished(cell: Cell, label: str, record: Plain, dropped: int = 0) -> Finishe
         found = f"{look['natural']:.1%} natural, {look['robust']:.1%} PGD"
         said = f"best epoch {best['epoch']}: {found} on validation"
     elif record.get("measures"):
-        said = ", ".join(
-            f"{value['name']} {value['value']:.3g}"
-            if value["value"] is not None
-            else f"{value['name']} undefined"
-            for reading in record["measures"].values()
-            for value in reading["values"][:1]
-        )
+        firsts = [reading["values"][0] for reading in record["measures"].values()]
+        said = ", ".join(f"{first['name']}: {_number(first['value'])}" for first in firsts)
     elif "stands" in record:
         stands = [count / record["n"] for count in record["stands"].values()]
         said = f"natural {stands[0]:.1%}, worst {stands[-1]:.1%}"

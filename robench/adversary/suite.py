@@ -17,7 +17,7 @@ from robench.adversary.standard import RAND, STANDARD, holds
 from robench.adversary.transfer import Crafted, crafted_on, sources
 from robench.errors import ConfigError, PluginError
 from robench.radius import NORMS, THREATS, Norm
-from robench.seeds import derive
+from robench.seeds import derive, seeded
 from robench.settings import Plain
 from robench.threat import Threat
 from robench.versions import version
@@ -158,13 +158,15 @@ class Suite:
             AttackError: an attack failed or broke the rules, or logits are not finite.
         """
         model.eval()
-        stands = right(model, x, y, self.looks)
+        with seeded(derive(seed, "natural")):  # a model may draw
+            stands = right(model, x, y, self.looks)
         yield "natural", stands.clone()
         for name, attack in self.attacks.items():
             todo = stands.nonzero().squeeze(1)
             if len(todo) and threat.eps:
                 x_adv = attempt(name, attack, model, x[todo], y[todo], threat, derive(seed, name))
-                stands[todo] = right(model, x_adv, y[todo], self.looks)
+                with seeded(derive(seed, name, "look")):
+                    stands[todo] = right(model, x_adv, y[todo], self.looks)
             yield name, stands.clone()
 
 

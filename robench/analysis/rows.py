@@ -187,7 +187,7 @@ def _accuracies(evaluation: Plain, name: str, spent_by: list[str]) -> Row:
 
 def classes(cell: TrainedCell, evaluation: Plain, path: Path) -> Iterator[Row]:
     """Natural and worst-case accuracy of each class, from the outcome of every image."""
-    if evaluation["status"] != "ok":
+    if evaluation["status"] != "ok" or evaluation["verdict"] == "none":
         return
     outcomes, identity = unpack(path.with_suffix(".npz")), evaluation["identity"]
     own = {name: cell.columns[name] for name in OF_CELL}

@@ -1,7 +1,7 @@
 """What every suite must do."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robench.adversary.attack import attempt
+from robench.adversary.measure import Reading
 from robench.adversary.suite import Suite, suite
 from robench.check import tiny
 from robench.check.finding import Check, equal, snapshot
@@ -89,10 +90,15 @@ def _measures(found: Suite, threat: Threat) -> str:
     )
     if not equal(before, snapshot(model)):
         return "a measure changes the model"
-    if repr(first) != repr(second):
+    if _numbers(first) != _numbers(second):
         return "two runs with one seed differ; draw from torch's generators only"
     empty = [name for name, reading in first.items() if not reading.values]
     return f"{', '.join(empty)} says nothing" if empty else ""
+
+
+def _numbers(readings: Mapping[str, Reading]) -> str:
+    """Values and curves to the last digit; NaN is like NaN."""
+    return repr([(r.values, [c.y.tolist() for c in r.curves]) for r in readings.values()])
 
 
 def _many_radii(found: Suite, threat: Threat) -> str:

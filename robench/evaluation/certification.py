@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robench.adversary.measure import Curve, Reading, Value
 from robench.data.load import Data
+from robench.errors import AttackError
 from robench.intervals import wilson
 from robench.models.smoothed import Smoothed
 from robench.threat import Threat
@@ -27,8 +28,8 @@ class Certification:
     sigma x normal quantile of that bound. At a bound of a half or less it abstains.
     """
 
-    sigma: Annotated[float, Meta(gt=0)] = 0.25
-    """Noise in [0, 1] pixel units, where the model brings none of its own."""
+    sigma: Annotated[float, Meta(gt=0)] | None = None
+    """Noise in [0, 1] pixel units, where the model brings none of its own; none: half of eps."""
     guesses: Annotated[int, Meta(ge=1)] = 100
     """Draws that choose the answer; the authors' n0."""
     draws: Annotated[int, Meta(ge=1)] = 1000
@@ -38,7 +39,9 @@ class Certification:
 
     def __call__(self, model: nn.Module, data: Data, threat: Threat) -> Reading:
         """Certified accuracy at eps and over radii, and how often it abstains."""
-        base, sigma = model, self.sigma
+        if threat.norm != "L2":
+            raise AttackError("smoothing with Gaussian noise certifies L2 radii alone")
+        base, sigma = model, self.sigma or float(threat.eps) / 2
         if isinstance(model, Smoothed):
             base, sigma = model.base, model.sigma
         answers, radii = list[int](), list[float]()
@@ -50,9 +53,9 @@ class Certification:
             radii.append(certified_radius(int(votes[guess]), self.draws, sigma, self.alpha))
         right = torch.tensor(answers) == data.test.y.cpu()
         reach = torch.tensor(radii, dtype=torch.float64)
-        return self._reading(right, reach, float(threat.eps))
+        return self._reading(right, reach, float(threat.eps), sigma)
 
-    def _reading(self, right: Tensor, reach: Tensor, eps: float) -> Reading:
+    def _reading(self, right: Tensor, reach: Tensor, eps: float, sigma: float) -> Reading:
         n, abstained = len(right), int((reach == ABSTAINED).sum())
         x = torch.linspace(0, 4 * eps, 41, dtype=torch.float64)
         y = ((reach[:, None] >= x) & right[:, None]).double().mean(0)
@@ -63,6 +66,12 @@ class Certification:
             _share("right, at any radius", int(((reach >= 0) & right).sum()), n),
             _share("abstained", abstained, n),
             Value("mean certified radius", mean, n),
+            Value("noise", sigma, n),
+            Value(
+                "largest radius that the draws can prove",
+                certified_radius(self.draws, self.draws, sigma, self.alpha),
+                n,
+            ),
         )
         curve = Curve("certified accuracy", "L2 radius", "certified accuracy", x, y)
         return Reading(values, (curve,), {"radius": reach, "right": right})
@@ -74,7 +83,10 @@ def _votes(base: nn.Module, sigma: float, x: Tensor, draws: int, classes: int) -
     with torch.no_grad():
         for part in torch.arange(draws).split(1000):
             noisy = x + sigma * torch.randn(len(part), *x.shape[1:], device=x.device)
-            votes += base(noisy).argmax(1).bincount(minlength=classes)
+            logits = base(noisy)
+            if not logits.isfinite().all():
+                raise AttackError("the model's logits are not finite")
+            votes += logits.argmax(1).bincount(minlength=classes)
     return votes
 
 

@@ -13,7 +13,7 @@ from robench.adversary.attack import Attack, attempt, right
 from robench.data.load import Images
 from robench.errors import AttackError
 from robench.models.passes import Passes
-from robench.seeds import derive
+from robench.seeds import derive, seeded
 from robench.threat import Threat
 
 CHUNK = 250
@@ -90,6 +90,7 @@ class Trial:
         self.model, self.fast, self.images = model, fast, images
         self.looks, self.carries = looks, carries
         self.seed, self.after, self._passes = seed, after, passes
+        self._seen = 0
         none = torch.full_like(images.y, -1)
         self.levels = [Level(t, none.clone(), none > 0) for t in threats]
         self.natural = none > 0
@@ -195,7 +196,9 @@ class Trial:
     def _right(self, x: Tensor, part: Tensor) -> Tensor:
         if not len(part):
             return torch.zeros_like(part, dtype=torch.bool)
-        return right(self.model, x, self.images.y[part], self.looks)
+        self._seen += 1
+        with seeded(derive(self.seed, "look", self._seen)):  # a model may draw
+            return right(self.model, x, self.images.y[part], self.looks)
 
     @contextmanager
     def _measured(self, name: str, at: Tensor) -> Iterator[None]:
