@@ -47,7 +47,9 @@ def test_tables_are_the_committed_results() -> None:
     assert refreshed(text) == text, "run make readme"
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist-10k", "cifar10-short"])
+@pytest.mark.parametrize(
+    "name", sorted({path.parent.name for path in ROOT.glob("results/*/results.csv")} - {"local"})
+)
 def test_committed_tables_come_from_committed_cells(
     name: str, robench: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -57,7 +59,7 @@ def test_committed_tables_come_from_committed_cells(
     assert done.code == 0
     assert "warning" not in done.err
     made = sorted((tmp_path / name / "report" / "tables").glob("*.md"))
-    assert len(made) == 2
+    assert len(made) >= 2
     for path in made:
         text = (committed / "report" / "tables" / path.name).read_text(encoding="utf-8")
         assert path.read_text(encoding="utf-8") == text
@@ -88,6 +90,10 @@ def test_every_command_runs(
     (plugin,) = fences("python")
     assert len(plugin.splitlines()) < 40
     (tmp_path / "methods" / "half.py").write_text(plugin, encoding="utf-8")
+    for grid in ROOT.glob("results/*/grid.toml"):
+        place = tmp_path / grid.relative_to(ROOT)
+        place.parent.mkdir(parents=True)
+        shutil.copy(grid, place)
     # The default grid, at a size for tests: `make run` runs it whole.
     monkeypatch.setenv("ROBENCH_TRAIN_LIMIT", "64")
     monkeypatch.setenv("ROBENCH_TEST_LIMIT", "16")

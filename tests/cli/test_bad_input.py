@@ -160,7 +160,7 @@ def test_two_plugins_of_one_name(robench: Robench, tmp_path: Path) -> None:
         ("show method trads", "no method is called 'trads'; did you mean 'trades'?"),
         ("show dataset mnst", "no dataset is called 'mnst'"),
         ("show modl x", "'modl' is not one of"),
-        ("check nothing", "no plugin is called 'nothing'; there are: "),
+        ("check xyzzy", "no plugin is called 'xyzzy'; there are: "),
         ("check elsewhere/mine.py", "is in no plugin folder; put it in ./methods or ./attacks"),
         ("new method madry", "there is a method called 'madry' already"),
         ("new method ../x", "cannot be a plugin's name"),
