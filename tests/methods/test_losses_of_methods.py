@@ -213,7 +213,8 @@ def test_passes_of_a_step(name: str, batch: Batch, run: Run) -> None:
     with counted(model) as passes:
         chosen.step(model, batch, run, optimizer)
     found = passes.forwards / len(batch.y), passes.backwards / len(batch.y)
-    assert found == PASSES[name]
+    declared = chosen.passes("train")
+    assert found == (declared.forwards, declared.backwards) == PASSES[name]
 
 
 def test_presets_are_the_authors() -> None:
