@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from robench.data.load import Data, load
 from robench.models.catalogue import build
-from robench.models.classifier import Network
+from robench.models.classifier import Classifier, Network
 from robench.threat import Threat
 from robench.training.method import Method, method
 from robench.training.recipe import RECIPES, Recipe
@@ -145,7 +145,7 @@ class Constant(nn.Module):
 def rounded(levels: int = 4) -> Network:
     """The undefended network behind rounded pixels; a classifier with features."""
     base = natural()
-    return Network(nn.Sequential(Rounded(levels), base.body), base.head).eval()
+    return Classifier(nn.Sequential(Rounded(levels), base.body), base.head).eval()
 
 
 def small(first: nn.Module, channels: int, activation: Callable[[], nn.Module]) -> Network:
@@ -157,7 +157,7 @@ def small(first: nn.Module, channels: int, activation: Callable[[], nn.Module]) 
         nn.Flatten(),
         nn.Linear(64 * 4 * 4, 128), activation(),
     )  # fmt: skip
-    return Network(body, nn.Linear(128, 10))
+    return Classifier(body, nn.Linear(128, 10))
 
 
 @cache
