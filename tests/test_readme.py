@@ -59,7 +59,7 @@ def test_committed_tables_come_from_committed_cells(
     assert done.code == 0
     assert "warning" not in done.err
     made = sorted((tmp_path / name / "report" / "tables").glob("*.md"))
-    assert len(made) >= 2
+    assert made
     for path in made:
         text = (committed / "report" / "tables" / path.name).read_text(encoding="utf-8")
         assert path.read_text(encoding="utf-8") == text
