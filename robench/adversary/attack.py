@@ -1,14 +1,13 @@
 """What an attack is, and one attack on one batch of images: nothing it returns is trusted."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from robench.errors import AttackError
+from robench.models.frozen import frozen
 from robench.seeds import seeded
 from robench.threat import Threat
 
@@ -36,7 +35,7 @@ def attempt(
         torch.OutOfMemoryError: the batch is too large; a smaller one may do.
     """
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    with seeded(seed), _frozen(model):
+    with seeded(seed), frozen(model):  # some attacks would leave gradients on parameters
         try:
             x_adv = attack(model, x.clone(), y.clone(), threat)  # its own: it may write into them
         except AttackError:
@@ -87,16 +86,3 @@ def out_of_memory(error: BaseException) -> bool:
     """CUDA has an error of its own for it; a CPU's allocator only says so."""
     said = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     return said or isinstance(error, torch.OutOfMemoryError | MemoryError)
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """No gradients for parameters: attacks need none, and some would leave them behind."""
-    learning = [p for p in model.parameters() if p.requires_grad]
-    for parameter in learning:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)

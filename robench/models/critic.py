@@ -1,11 +1,10 @@
 """A critic that tells rebuilt images from real ones, and the contest between the two."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+from robench.models.frozen import frozen
 
 
 def contest(critic: nn.Module, real: Tensor, rebuilt: Tensor, weight: float) -> Tensor:
@@ -29,16 +28,3 @@ def patch_critic(channels: int, width: int) -> nn.Module:
         convolution = nn.Conv2d(widths[number], widths[number + 1], 3, stride, padding=1)
         layers += [spectral_norm(convolution), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """What is computed inside sends its gradients through a network, but gives none to it."""
-    trained = [weight for weight in network.parameters() if weight.requires_grad]
-    for weight in trained:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in trained:
-            weight.requires_grad_(True)

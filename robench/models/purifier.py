@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robench.models.critic import frozen, patch_critic
+from robench.models.critic import patch_critic
+from robench.models.frozen import frozen
 from robench.models.transforms import Drawn, Transform
 
 PurifierName = Literal["gan", "auto-encoder"]

@@ -1,6 +1,7 @@
 """Claims beside what was measured: a table each for the page and the terminal."""
 
-from rich.console import Group
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from robench.analysis.claims import Judged, Tested
@@ -34,12 +35,13 @@ def points(found: Difference) -> str:
 
 def terminal(found: list[Tested]) -> Group:
     """Claim after claim, each with its comparisons."""
-    lines: list[Text] = []
+    lines: list[RenderableType] = []
     for tested in found:
-        lines += [Text(tested.claim.says, style="bold"), Text(f"{tested.claim.source}", "dim")]
-        lines += [Text(f"  {asked(tested)}"), *(Text(f"  {_said(one)}") for one in tested.judged)]
-        lines += [Text("  nothing was measured")] * (not tested.judged)
-        lines += [Text(f"  {tested.claim.remark}")] * bool(tested.claim.remark)
+        said = [asked(tested), *map(_said, tested.judged)]
+        said += ["nothing was measured"] * (not tested.judged)
+        said += [tested.claim.remark] * bool(tested.claim.remark)
+        lines += [Text(tested.claim.says, style="bold"), Text(tested.claim.source, "dim")]
+        lines += [Padding(Text(line), (0, 0, 0, 2), expand=False) for line in said]
         lines.append(Text(""))
     return Group(*lines)
 
