@@ -56,8 +56,8 @@ class Attacked:
     cell: str
     attack: str
     eps: str
-    stand: int
-    """Images that stand at this radius so far."""
+    stand: int | None
+    """Images that stand at this radius so far; None: something else was measured."""
     seen: int
     images: int
     """How many it attacks, those that stand before it."""

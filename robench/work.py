@@ -102,7 +102,7 @@ def _attack(
     cell, data, first = job.cell, plan.data[job.cell.dataset], together[0]
     model = _restored(job, weights, data)
 
-    def after(attack: str, at: int, stand: int, seen: int, total: int) -> None:
+    def after(attack: str, at: int, stand: int | None, seen: int, total: int) -> None:
         tell(Attacked(cell.name, attack, show_eps(together[at].eps), stand, seen, total))
 
     threats = [Threat(evaluation.norm, float(evaluation.eps)) for evaluation in together]

@@ -78,8 +78,7 @@ def _lines(event: Event) -> None:
         case Evaluating():
             click.echo(f"attack    {event.label}: {event.images} images", err=True)
         case Attacked() if event.seen == event.images:
-            said = f"{event.attack} at {event.eps}, {event.stand} stand"
-            click.echo(f"attack    {event.cell}: {said}", err=True)
+            click.echo(f"attack    {event.cell}: {_attacked(event)}", err=True)
         case Finished() | Warned():
             click.echo(_milestone(event), err=True)
 
@@ -95,6 +94,11 @@ def _milestone(event: Finished | Warned) -> str:
     if isinstance(event, Warned):
         return f"warning   {event.text}"
     return f"{event.status:<9} {event.label}: {event.summary} ({event.seconds:.0f} s)"
+
+
+def _attacked(event: Attacked) -> str:
+    stands = "" if event.stand is None else f", {event.stand} stand"
+    return f"{event.attack} at {event.eps}{stands}"
 
 
 def _look(event: Epoch) -> str:
@@ -145,8 +149,8 @@ def _bars() -> Iterator[Tell]:
                 case Evaluating():
                     begin(event.label, event.images)
                 case Attacked():
-                    detail = f"{event.attack} {event.eps}: {event.stand} stand"
-                    progress.update(now, completed=event.seen, total=event.images, detail=detail)
+                    detail, of = _attacked(event), event.images
+                    progress.update(now, completed=event.seen, total=of, detail=detail)
                 case Finished() | Warned():
                     console.print(_milestone(event), markup=False, soft_wrap=True)
                     if isinstance(event, Finished):

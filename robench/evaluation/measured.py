@@ -39,7 +39,7 @@ def measure(
             natural = _natural(model, data, seed, suite.looks)
             for name, look in suite.measures.items():
                 readings[name], costs[name] = _looked(name, look, model, data, threat, seed, passes)
-                after(name, at, int(natural.sum()), n, n)
+                after(name, at, None, n, n)
         outcomes = Outcomes(
             {"natural": natural.cpu().numpy()},
             data.test.y.cpu().numpy(),

@@ -19,9 +19,9 @@ from robench.threat import Threat
 CHUNK = 250
 """Images attacked at once. What an attack draws depends on it, so it is part of the protocol."""
 
-After = Callable[[str, int, int, int, int], None]
+After = Callable[[str, int, int | None, int, int], None]
 """Called after each chunk: the attack's name, the number of the radius, how many images stand
-there, how many of those to be attacked were seen, and how many these are."""
+there (None for what is no attack), how many of its images were seen, and how many these are."""
 
 
 @dataclass(frozen=True)

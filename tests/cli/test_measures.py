@@ -55,7 +55,11 @@ def write_measure(name: str, *body: str) -> None:
 
 
 def test_a_value_is_a_row_and_a_curve_joins_it_by_its_key(robench: Robench) -> None:
-    assert robench("run", *BEST, "--suite", "detect,quick").code == 0
+    run = robench("run", *BEST, "--suite", "detect,quick")
+    assert run.code == 0
+    attacks = [line for line in run.err.splitlines() if line.startswith("attack ")]
+    assert [line.endswith(" stand") for line in attacks if "density at" in line] == [False]
+    assert [line.endswith(" stand") for line in attacks if "pgd-20 at" in line] == [True]
     rows, points, attacked = tables("measures"), tables("curves"), table()
     assert tuple(rows.columns) == COLUMNS["measures"]
     assert tuple(points.columns) == COLUMNS["curves"]
