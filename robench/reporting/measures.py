@@ -1,9 +1,8 @@
-"""Tables and figures of what suites measure: numbers as rows, methods as columns."""
+"""Tables and figures of what suites measure."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 from matplotlib import style
@@ -63,14 +62,31 @@ def number(found: Estimate | None) -> str:
 
 
 def terminal(found: Measured) -> Group:
-    """For a terminal of 80 columns and more; labels are folded."""
-    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
-    for place, name in enumerate(["", *found.columns]):
-        justify: Literal["left", "right"] = "left" if place == 0 else "right"
-        table.add_column(name.replace(",", ",\n"), justify=justify, overflow="fold")
-    for row in cells(found):
-        table.add_row(*(Text(cell) for cell in row))
-    return Group(Text(title(found), style="bold"), table, Text("\n".join(caption(found)), "dim"))
+    """For a terminal of 80 columns and more: methods as rows, a few numbers side by side."""
+    tables = [part for names in blocks(found.names) for part in (_block(found, names), "")]
+    return Group(Text(title(found), style="bold"), *tables, Text("\n".join(caption(found)), "dim"))
+
+
+def blocks(names: Iterable[str]) -> list[list[str]]:
+    """Three at most in a block; names that differ only after their last comma stand together."""
+    families, alone = dict[str, list[str]](), list[str]()
+    for name in names:
+        families.setdefault(name.rpartition(", ")[0] or name, []).append(name)
+    for family in [family for family, members in families.items() if len(members) == 1]:
+        alone += families.pop(family)
+    every = [alone, *families.values()]
+    return [group[k : k + 3] for group in every for k in range(0, len(group), 3)]
+
+
+def _block(found: Measured, names: list[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("", overflow="fold")
+    for name in names:
+        table.add_column(Text(name), justify="right", max_width=17)
+    for label, column in found.columns.items():
+        numbers = (number(column.get(name)) for name in names)
+        table.add_row(Text(label), *map(Text, numbers))
+    return table
 
 
 def markdown(found: Measured) -> str:
