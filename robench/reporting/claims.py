@@ -1,10 +1,13 @@
 """Claims beside what was measured: a table each for the page and the terminal."""
 
+from typing import get_args
+
+import pandas as pd
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from robench.analysis.claims import Judged, Tested
+from robench.analysis.claims import Judged, Tested, Verdict
 from robench.analysis.differences import Difference
 
 _HEAD = ("| where | against | points, 95 % interval | verdict |", "| --- | --- | ---: | --- |")
@@ -48,20 +51,47 @@ def terminal(found: list[Tested]) -> Group:
 
 def markdown(found: list[Tested]) -> str:
     """The page's section of claims."""
-    parts = ["## Claims", CAPTION]
+    parts = ["## Claims", CAPTION, overview(found)]
     for tested in found:
         parts.append(f"**{tested.claim.says}** ({tested.claim.source}). {asked(tested)}.")
         rows = [
             f"| {one.place} | {one.against} | {points(one.difference)} | {one.verdict} |"
             for one in tested.judged
         ]
-        head = [
-            "| where | against | points, 95 % interval | verdict |",
-            "| --- | --- | ---: | --- |",
-        ]
-        parts.append("\n".join([*head, *rows]) if rows else "Nothing was measured.")
+        parts.append("\n".join([*_HEAD, *rows]) if rows else "Nothing was measured.")
         parts += [tested.claim.remark] * bool(tested.claim.remark)
     return "\n\n".join(parts) + "\n"
+
+
+def overview(found: list[Tested]) -> str:
+    """A table with a row a claim: how many comparisons bear it out, deny it, leave it open."""
+    verdicts = get_args(Verdict)
+    lines = [["method", "claim", *verdicts], ["---", "---", *["---:"] * len(verdicts)]]
+    for tested in found:
+        counts = [str(sum(one.verdict == verdict for one in tested.judged)) for verdict in verdicts]
+        lines.append([f"`{tested.claim.method}`", tested.claim.says, *counts])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def tidy(found: list[Tested]) -> pd.DataFrame:
+    """A row a comparison; differences are shares, not points."""
+    rows = [
+        {
+            "claim": tested.claim.says,
+            "source": tested.claim.source,
+            "method": tested.claim.method,
+            "against": one.against,
+            "measure": tested.claim.measure,
+            "where": one.place,
+            "difference": one.difference.mean,
+            "low": one.difference.low,
+            "high": one.difference.high,
+            "verdict": one.verdict,
+        }
+        for tested in found
+        for one in tested.judged
+    ]
+    return pd.DataFrame(rows)
 
 
 def _said(one: Judged) -> str:

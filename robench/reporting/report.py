@@ -79,16 +79,18 @@ def _write(
     page = [f"# Report of {results.resolve().name}", f"Written by robench {__version__}."]
     if tested:
         page.append(said.markdown(tested))
+        write(folder / "tables" / "claims.md", f"{said.overview(tested)}\n".encode())
+        write(folder / "tables" / "claims.csv", said.tidy(tested).to_csv(index=False).encode())
     names = [_name(summary.shared) for summary in found]
     names += [_name(table.shared) for table in measuring]
-    drawn = set[tuple[str, ...]]()
+    drawn = set[str]()
     for summary, name in zip(found, names, strict=False):
         shown = _figures(summary, look, folder, name)
         page += _section(folder, name, tables.markdown(summary), shown)
-        cells = tuple(cell for line in summary.lines for cell in line.cells)
-        if cells not in drawn:  # several suites attack the same trainings
+        cells = {cell for line in summary.lines for cell in line.cells}
+        if not cells <= drawn:  # several suites attack the same trainings
             page.append(_shown(traces.draw(summary, epochs, look, folder / "figures", name)))
-            drawn.add(cells)
+            drawn |= cells
     for table, name in zip(measuring, names[len(found) :], strict=True):
         shown = measures.draw(table, look, folder / "figures", name)
         page += _section(folder, name, measures.markdown(table), shown)
@@ -96,8 +98,9 @@ def _write(
         page.append("### Not trusted\n\n" + "\n".join(f"- {problem}" for problem in problems))
     write(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False).encode())
     path = folder / "report.md"
-    write(path, ("\n\n".join(part for part in page if part) + "\n").encode())
-    _sweep(folder, names)
+    text = "\n\n".join(part for part in page if part) + "\n"
+    write(path, text.encode())
+    _sweep(folder, names, text)
     return path
 
 
@@ -118,10 +121,11 @@ def _shown(drawn: list[Path]) -> str:
     return "\n".join(f"![{path.stem}](figures/{path.name})" for path in drawn)
 
 
-def _sweep(folder: Path, names: list[str]) -> None:
-    """Take away what an earlier report wrote of tables that there are no more."""
+def _sweep(folder: Path, names: list[str], page: str) -> None:
+    """Take away the tables and figures of an earlier report that this one does not have."""
     for path in [*folder.glob("tables/*.md"), *folder.glob("figures/*.*")]:
-        if _NAMED.fullmatch(path.stem) and not path.stem.endswith(tuple(names)):
+        here = path.stem in names or f"![{path.stem}]" in page
+        if _NAMED.fullmatch(path.stem) and not here:
             path.unlink()
 
 

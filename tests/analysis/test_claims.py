@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from robench.analysis.claims import Claim, examine, judge, read_claims
@@ -91,6 +92,13 @@ def test_a_grid_file_of_parts_with_claims(robench: Robench) -> None:
     assert "**And is robust for it** (nobody, nowhere)." in page
     assert "| digits, digitscnn, quick Linf 3/16 | natural |" in page
     assert "Of course." in page
+    tables = folder / "report" / "tables"
+    assert "| `madry` | And is robust for it | 1 | 0 | 0 |" in page
+    assert (tables / "claims.md").read_text(encoding="utf-8") in page
+    rows = pd.read_csv(tables / "claims.csv")
+    assert (rows["verdict"] == "holds").all()
+    assert ((rows["low"] <= rows["difference"]) & (rows["difference"] <= rows["high"])).all()
+    assert (rows["difference"].abs() <= 1).all()
 
 
 def test_what_is_typed_holds_for_all_parts(robench: Robench) -> None:
