@@ -16,6 +16,7 @@ from tests.conftest import DATA_ROOT, Outcome
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 MARKED = re.compile(r"(<!-- table (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+CLAIMS = re.compile(r"(<!-- claims -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def refreshed(text: str) -> str:
@@ -26,7 +27,16 @@ def refreshed(text: str) -> str:
         (path,) = folder.glob(f"*-{suite}-*.md")
         return match[1] + path.read_text(encoding="utf-8").partition("\n\n")[2] + match[4]
 
-    return MARKED.sub(table, text)
+    return CLAIMS.sub(lambda match: match[1] + claims() + match[2], MARKED.sub(table, text))
+
+
+def claims() -> str:
+    """One table of the claims of every results folder."""
+    found = [
+        path.read_text("utf-8") for path in sorted(ROOT.glob("results/*/report/tables/claims.md"))
+    ]
+    head = found[0].splitlines(keepends=True)[:2]
+    return "".join(head + [line for text in found for line in text.splitlines(keepends=True)[2:]])
 
 
 def fences(language: str) -> list[str]:
@@ -44,6 +54,7 @@ def commands() -> list[str]:
 def test_tables_are_the_committed_results() -> None:
     text = README.read_text(encoding="utf-8")
     assert len(MARKED.findall(text)) == 5
+    assert len(CLAIMS.findall(text)) == 1
     assert refreshed(text) == text, "run make readme"
 
 
@@ -55,6 +66,8 @@ def test_committed_tables_come_from_committed_cells(
 ) -> None:
     committed = ROOT / "results" / name
     shutil.copytree(committed / "cells", tmp_path / name / "cells")
+    if (committed / "grid.toml").exists():  # it holds the claims
+        shutil.copy(committed / "grid.toml", tmp_path / name)
     done = robench("report", name)
     assert done.code == 0
     assert "warning" not in done.err
