@@ -97,6 +97,7 @@ def _judged(claim: Claim, rows: pd.DataFrame, results: Path, *, accuracy: bool) 
     place = [*TRAINING, "checkpoint", "test_limit"]
     # Natural accuracy is the same whatever attacks: any suite will do, and the training's radius.
     place += [] if claim.measure == "natural" else ["suite", "norm", "eps"]
+    rows = rows.sort_values(["dataset", "model", "eps_value"], kind="stable")
     for _, here in rows.groupby(place, dropna=False, sort=False):
         for other in claim.against:
             found = _difference(claim, here, other, results, accuracy=accuracy)

@@ -47,11 +47,10 @@ def _draw(
         figure = Figure(figsize=(5.4, 3.2), layout="constrained")
         axes = figure.add_subplot()
         shared = summary.shared
-        figure.suptitle(
-            f"{shared['dataset']}, {shared['model']}: {quantity} over training, "
-            "mean and range over seeds",
-            fontsize=8,
-        )
+        seeds = max(len(line.cells) for line in summary.lines)
+        several = ", mean and range over seeds" if seeds > 1 else ""
+        title = f"{shared['dataset']}, {shared['model']}: {quantity} over training{several}"
+        figure.suptitle(title, fontsize=8)
         strokes = dict(zip(rows["name"].unique(), _STROKES * len(rows), strict=False))
         for (label, trace), part in rows.groupby(["method", "name"], sort=False):
             _stroke(axes, str(label), str(trace), part, look[str(label)][0], strokes[trace])

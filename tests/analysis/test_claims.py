@@ -113,14 +113,19 @@ def test_what_is_typed_holds_for_all_parts(robench: Robench) -> None:
 def test_differences_are_those_of_the_outcomes(robench: Robench) -> None:
     from robench.analysis.table import read
 
-    robench("run", "-m", "madry,natural", *QUICK, "--seeds", "0-1", "--checkpoints", "best")
+    grid = ("-m", "madry,natural", *QUICK, "--seeds", "0-1", "--checkpoints", "best")
+    robench("run", *grid, "--eps", "1/4,3/16")
     frames, _ = read(Path("results/local"))
-    worst = frames["results"].query("attack == 'worst'").groupby("method")["robust_accuracy"].mean()
+    worst = frames["results"].query("attack == 'worst'").groupby(["eps", "method"])
+    accuracy = worst["robust_accuracy"].mean()
     asked = Claim(says="", source="", method="madry", against=("natural",))
-    (one,) = examine(asked, frames, Path("results/local")).judged
-    assert one.difference.mean == pytest.approx(worst["madry"] - worst["natural"])
-    assert one.difference.seeds == 2
-    assert words.points(one.difference).startswith(f"{100 * one.difference.mean:+.1f} (")
+    found = examine(asked, frames, Path("results/local")).judged
+    assert [one.place.rpartition(" ")[2] for one in found] == ["3/16", "1/4"]
+    for one, eps in zip(found, ("3/16", "1/4"), strict=True):
+        wanted = accuracy[eps, "madry"] - accuracy[eps, "natural"]
+        assert one.difference.mean == pytest.approx(wanted)
+        assert one.difference.seeds == 2
+        assert words.points(one.difference).startswith(f"{100 * one.difference.mean:+.1f} (")
 
 
 @pytest.mark.parametrize(
