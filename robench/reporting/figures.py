@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -24,13 +25,22 @@ Look = dict[str, tuple[str, str]]
 """Colour and marker of each label, the same in all figures of a report."""
 
 
-def looks(labels: Iterable[str]) -> Look:
-    """Give every label that occurs a colour and a marker."""
-    labels = sorted(set(labels))
-    return {
-        label: (_COLOURS[i % len(_COLOURS)], _MARKERS[(i + i // len(_COLOURS)) % len(_MARKERS)])
-        for i, label in enumerate(labels)
-    }
+def looks(tables: Iterable[Iterable[str]]) -> Look:
+    """Give every label that occurs a colour and a marker.
+
+    There are more labels than colours: those of a small table are the last to share one.
+    """
+    groups = [set(table) for table in tables]
+    colours, look = dict[str, int](), dict[str, tuple[str, str]]()
+    for label in sorted(set().union(*groups)):
+        taken, near = Counter(colours.values()), [0.0] * len(_COLOURS)
+        for group in groups:
+            for other in group & colours.keys() if label in group else ():
+                near[colours[other]] += 1 / len(group)
+        chosen = min(range(len(_COLOURS)), key=lambda i: (near[i], taken[i]))
+        colours[label] = chosen
+        look[label] = _COLOURS[chosen], _MARKERS[(chosen + taken[chosen]) % len(_MARKERS)]
+    return look
 
 
 def tradeoff(summary: Summary, look: Look, folder: Path, name: str) -> Path:

@@ -74,8 +74,8 @@ def _write(
 ) -> Path:
     """Every table and figure in a file of its own, and the page."""
     folder = results / "report"
-    labels = [line.label for summary in found for line in summary.lines]
-    look = figures.looks(labels + [label for table in measuring for label in table.columns])
+    drawn_together = [[line.label for line in summary.lines] for summary in found]
+    look = figures.looks(drawn_together + [[*table.columns] for table in measuring])
     page = [f"# Report of {results.resolve().name}", f"Written by robench {__version__}."]
     if tested:
         page.append(said.markdown(tested))
