@@ -25,12 +25,15 @@ torch.set_num_threads(1)  # tiny tensors: a second thread only waits
 hypothesis_settings.register_profile("robench", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("robench")
 
-_root = os.environ.get("ROBENCH_DATA_ROOT")
+_root = os.environ.get("ROBENCH_DATA_ROOT") or os.environ.get("TESTS_DATA_ROOT")
 DATA_ROOT = Path(_root).absolute() if _root else None
 """Where real data are, as the one who runs the tests has set it."""
 
 # Options come from the environment, too, and what a user has set there is not for the tests:
-# a test of missing data would find the real ones and train on them.
+# a test of missing data would find the real ones and train on them. The processes among which
+# pytest-xdist shares the tests start from here, so they are told by another name.
+if DATA_ROOT is not None:
+    os.environ["TESTS_DATA_ROOT"] = str(DATA_ROOT)
 for _name in [name for name in os.environ if name.startswith("ROBENCH_")]:
     del os.environ[_name]
 
