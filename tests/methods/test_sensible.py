@@ -250,11 +250,11 @@ class Logistic(nn.Module):
 
 
 def natural_accuracy_after(chosen: Method, batch: Batch) -> float:
-    """Plain logistic regression, then 400 steps of the method on all points."""
+    """Plain logistic regression, then 900 steps of the method on all points."""
     model = Logistic()
     run = Run(Threat("L2", 1.6 / 20), len(batch.y), 2, 1, progress=0.9)
     optimizer = torch.optim.SGD(model.parameters(), lr=5.0)
-    for step in range(900):
+    for step in range(1400):
         x_adv = batch.x if step < 500 else chosen.perturb(model, batch, run)
         optimizer.zero_grad()
         loss = (
