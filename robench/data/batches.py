@@ -21,8 +21,12 @@ class Batch:
     """(B,), int64: the same image has the same index in every epoch."""
 
 
-def batches(images: Images, size: int, generator: torch.Generator) -> Iterator[Batch]:
-    """All images once, in a random order; the last batch may be smaller."""
-    order = torch.randperm(len(images), generator=generator).to(images.y.device)
-    for index in order.split(size):
+def shuffled(images: Images, generator: torch.Generator) -> Tensor:
+    """The order, (N,), in which an epoch sees all images once."""
+    return torch.randperm(len(images), generator=generator)
+
+
+def batches(images: Images, order: Tensor, size: int, start: int = 0) -> Iterator[Batch]:
+    """Images in an order, from a batch on; the last batch may be smaller."""
+    for index in order.to(images.y.device).split(size)[start:]:
         yield Batch(images.x(index), images.y[index], index)

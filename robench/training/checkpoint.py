@@ -1,5 +1,6 @@
-"""Weights as files, and back to the module that is attacked."""
+"""Weights and states of training as files, and back to what is attacked or trained."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 from robench.errors import StoreError
 from robench.seeds import derive, seeded
 from robench.settings import Plain
+from robench.training.course import State
 from robench.training.method import Method, Run
 from robench.training.train import Checkpoint
 
@@ -19,6 +21,28 @@ def to_bytes(checkpoint: Checkpoint, about: Plain) -> bytes:
     """A safetensors file: the tensors, and in its header what is needed to use them."""
     tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
     return safetensors.torch.save(tensors, {"robench": json.dumps(about, sort_keys=True)})
+
+
+def pack_state(state: State) -> bytes:
+    """A state of training as ``torch.save`` writes it."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def unpack_state(content: bytes) -> State:
+    """What ``pack_state`` was given, on the CPU.
+
+    Raises:
+        StoreError: it holds something else than tensors and plain values.
+    """
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch each have their own
+        raise StoreError(f"a saved state cannot be read: {error}") from error
+    if not isinstance(state, dict):
+        raise StoreError(f"a saved state is a {type(state).__name__} and no dictionary")
+    return state
 
 
 def restore(

@@ -74,17 +74,18 @@ class Run:
     """
     pool: Pool | None = None
     """The training part, for methods that need more images than their batch."""
-    _noted: dict[str, list[Tensor]] = field(default_factory=dict)
+    noted: dict[str, list[Tensor]] = field(default_factory=dict)
+    """What ``note`` was given in this epoch."""
 
     def note(self, name: str, value: Tensor) -> None:
         """A number for train.csv, a scalar, whose mean over the steps of an epoch counts."""
-        self._noted.setdefault(name, []).append(value.detach())
+        self.noted.setdefault(name, []).append(value.detach())
 
     def told(self) -> dict[str, float]:
         """All that was logged and noted since the last time, and a clean sheet."""
-        means = {name: torch.stack(values).mean() for name, values in self._noted.items()}
+        means = {name: torch.stack(values).mean() for name, values in self.noted.items()}
         found = {name: float(value) for name, value in (self.log | means).items()}
-        self.log, self._noted = {}, {}
+        self.log, self.noted = {}, {}
         return found
 
 

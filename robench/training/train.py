@@ -1,7 +1,8 @@
 """Train a method: what each epoch comes to, and which one is kept."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 from torch import nn
 
@@ -9,6 +10,8 @@ from robench.data.load import Data
 from robench.events import Epoch, Tell, Warned
 from robench.seeds import derive, seeded
 from robench.threat import Threat
+from robench.training.course import Course
+from robench.training.course import State as Saved
 from robench.training.epochs import Done, epochs, new_run
 from robench.training.method import Method, Run, State
 from robench.training.recipe import Recipe
@@ -34,6 +37,34 @@ class Trained:
     """Chosen on the validation part, never on the test part, among the last stage's epochs."""
     last: Checkpoint
     troubles: list[Trouble] = field(default_factory=list)
+    looks: list[Validation] = field(default_factory=list)
+    """All looks at the validation part in the last stage."""
+
+
+class Keeper(Protocol):
+    """Keeps what a training goes on from; it may raise to stop it, after it has saved."""
+
+    def load(self) -> Saved | None:
+        """What was saved before; none: training begins."""
+
+    def between(self, state: Callable[[], Saved]) -> None:
+        """Between the steps of an epoch: save the state if it is time to."""
+
+    def ended(self, state: Callable[[], Saved]) -> None:
+        """After an epoch that is not the last: save the state."""
+
+
+class Forgetful:
+    """Keeps nothing: for trainings of seconds."""
+
+    def load(self) -> None:
+        """Nothing was saved."""
+
+    def between(self, state: Callable[[], Saved]) -> None:
+        """It is never time to."""
+
+    def ended(self, state: Callable[[], Saved]) -> None:
+        """Not even here."""
 
 
 def train(
@@ -45,46 +76,63 @@ def train(
     seed: int,
     tell: Tell,
     cell: str = "",
+    keeper: Keeper | None = None,
 ) -> Trained:
     """Train a method on the training part; one seed fixes everything that is random.
+
+    Where the keeper has a saved state, training goes on from it and ends as if nothing had been.
 
     Raises:
         Diverged: a loss is not finite.
     """
-    device = data.train.y.device
+    device, keeper = data.train.y.device, keeper or Forgetful()
     run = new_run(data, threat, recipe)
     with seeded(derive(seed, "init")):
         model = method.build(classifier, run).to(device)
         run.state = {name: value.to(device) for name, value in method.init(model, run).items()}
+    course = Course(method, model, recipe, run, derive(seed, "data"))
     looked_at = data.validation.first(recipe.validation_images)
     trained: Trained | None = None
-    before: list[Validation] = []
+
+    def state() -> Saved:
+        return course.state() | {"trained": _packed(trained) if trained else None}
+
     with seeded(derive(seed, "train")):
-        for done in epochs(method, model, data, recipe, run, derive(seed, "data")):
+        if (saved := keeper.load()) is not None:
+            course.take_up(saved)
+            trained = _unpacked(saved["trained"]) if saved["trained"] else None
+        for done in epochs(course, data, lambda: keeper.between(state)):
             look = None
             if done.ends_stage or done.number % recipe.validate_every == 0:
-                deployed, stream = method.deploy(done.model, run), derive(seed, "validation")
+                deployed, stream = method.deploy(course.trained, run), derive(seed, "validation")
                 look = validate(deployed, looked_at, threat, recipe.validation_steps, stream)
-                new = Checkpoint(done.number, done.stage, _tensors(done.model, run), look)
-                if trained is not None and trained.last.stage != new.stage:
-                    before = []
-                robust = method.select_on == "robust"
-                found = troubles(done.number, look, before, robust=robust)
-                before.append(look)
+                new = Checkpoint(done.number, done.stage, _tensors(course.trained, run), look)
+                found = _found(method, new, trained)
                 for trouble in _unheard(found, trained):
                     tell(Warned(f"{cell}: epoch {trouble.epoch}: {trouble.detail}"))
                 trained = _keep(method, trained, new, found)
             tell(_told(cell, done, look))
+            if done.number < done.total:
+                keeper.ended(state)
     assert trained is not None  # the last epoch of a stage is always looked at
     return trained
+
+
+def _found(method: Method, new: Checkpoint, trained: Trained | None) -> list[Trouble]:
+    """What the newest look shows beside those before it in the same stage."""
+    same = trained is not None and trained.last.stage == new.stage
+    before = trained.looks if trained is not None and same else []
+    robust = method.select_on == "robust"
+    return troubles(new.epoch, new.validation, before, robust=robust)
 
 
 def _keep(method: Method, old: Trained | None, new: Checkpoint, found: list[Trouble]) -> Trained:
     """The newest checkpoint is the last; the best is the one of its stage with most merit."""
     troubled = (old.troubles if old else []) + found
     if old is None or old.last.stage != new.stage:
-        return Trained(new, new, troubled)
-    return Trained(max(old.best, new, key=lambda c: _merit(method, c)), new, troubled)
+        return Trained(new, new, troubled, [new.validation])
+    best = max(old.best, new, key=lambda c: _merit(method, c))
+    return Trained(best, new, troubled, [*old.looks, new.validation])
 
 
 def _merit(method: Method, checkpoint: Checkpoint) -> tuple[float, float, int]:
@@ -106,6 +154,25 @@ def _tensors(model: nn.Module, run: Run) -> State:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"state.{name}": value for name, value in run.state.items()}
     return {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
+
+
+def _packed(trained: Trained) -> Saved:
+    """As plain values and tensors."""
+    return {
+        "best": vars(trained.best) | {"validation": asdict(trained.best.validation)},
+        "last": vars(trained.last) | {"validation": asdict(trained.last.validation)},
+        "troubles": [asdict(trouble) for trouble in trained.troubles],
+        "looks": [asdict(look) for look in trained.looks],
+    }
+
+
+def _unpacked(state: Saved) -> Trained:
+    best, last = (
+        Checkpoint(**state[name] | {"validation": Validation(**state[name]["validation"])})
+        for name in ("best", "last")
+    )
+    found = [Trouble(**trouble) for trouble in state["troubles"]]
+    return Trained(best, last, found, [Validation(**look) for look in state["looks"]])
 
 
 def _told(cell: str, done: Done, look: Validation | None) -> Epoch:

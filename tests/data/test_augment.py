@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robench.data.augment import Augmentation, Padding, augment
-from robench.data.batches import batches
+from robench.data.batches import batches, shuffled
 from robench.data.load import Data
 
 
@@ -56,7 +56,7 @@ def test_no_shift_and_no_flip_change_nothing() -> None:
 
 def test_batches_hold_every_image_once_with_its_index(data: Data) -> None:
     seen = []
-    for batch in batches(data.train, 48, generator()):
+    for batch in batches(data.train, shuffled(data.train, generator()), 48):
         assert torch.equal(batch.x, data.train.x(batch.index))
         assert torch.equal(batch.y, data.train.y[batch.index])
         seen.append(batch.index)

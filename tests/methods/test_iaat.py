@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
-from robench.data.batches import Batch, batches
+from robench.data.batches import Batch, batches, shuffled
 from robench.data.load import Data
 from robench.models.passes import counted
 from robench.radius import NORMS, Norm
@@ -238,7 +238,7 @@ def test_the_loaders_index_leads_to_the_same_image_in_every_epoch(data: Data) ->
             return torch.stack([1 - bright, bright], 1) + 0 * x.sum()
 
     for _ in range(3):
-        for batch in batches(data.train, 60, generator):
+        for batch in batches(data.train, shuffled(data.train, generator), 60):
             zeros = torch.zeros_like(batch.y)
             make(gamma=GAMMA, **STILL).perturb(Dim(), replace(batch, y=zeros), run)
     assert 0 < dark.sum() < 256
