@@ -9,7 +9,7 @@ smaller one.
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,12 @@ from robench.data.load import Images
 from robench.device import full_precision
 from robench.evaluation.audit import Audit, most_missed
 from robench.evaluation.flags import Finding, merged, raised
+from robench.evaluation.journal import Journal
 from robench.evaluation.outcomes import Outcomes
 from robench.evaluation.probes.probe import probe
 from robench.evaluation.probes.read_off import read_off
 from robench.evaluation.trial import CHUNK, After, Cost, Trial
+from robench.keeping import Keeper
 from robench.models.passes import counted
 from robench.models.prepared import prepared
 from robench.seeds import derive
@@ -61,6 +63,7 @@ def evaluate(
     *,
     stochastic: bool = False,
     stand_in: Suite | None = None,
+    keeper: Keeper | None = None,
 ) -> list[Evaluated]:
     """Run a suite on all images, in float32, at radii in ascending order.
 
@@ -71,8 +74,11 @@ def evaluate(
         AttackError: an attack failed or broke the rules; no accuracy comes of it.
     """
     model.eval()
-    fast = prepared(model, images.x(slice(0, 8)))
-    probed = _probed(fast, suite, images.first(PROBED), threats[-1], seed)
+    journal, fast = Journal(keeper), prepared(model, images.x(slice(0, 8)))
+    if (known := journal.next()) is None:
+        looked = _probed(fast, suite, images.first(PROBED), threats[-1], seed)
+        known = journal.add({name: asdict(finding) for name, finding in looked.items()})
+    probed = {name: Finding(**finding) for name, finding in known.items()}
     if stand_in is not None and (stochastic or probed["random"].status == "up"):
         suite = stand_in
     with full_precision(), ExitStack() as stack:
@@ -81,6 +87,7 @@ def evaluate(
         trial = Trial(
             model, fast, images, threats, passes,
             looks=suite.looks, carries=suite.carries, seed=seed, after=after,
+            journal=journal,
         )  # fmt: skip
         audits = _run(trial, suite, flagged=bool(raised(probed)))
     return [_evaluated(trial, suite, at, audits.get(at), probed) for at in range(len(threats))]

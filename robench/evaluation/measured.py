@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +17,23 @@ from robench.data.load import Data
 from robench.device import full_precision
 from robench.errors import AttackError
 from robench.evaluation.evaluate import Evaluated
+from robench.evaluation.journal import Journal
 from robench.evaluation.outcomes import Outcomes
 from robench.evaluation.trial import CHUNK, After, Cost
+from robench.keeping import Keeper, State
 from robench.models.passes import Passes, counted
 from robench.seeds import derive, seeded
 from robench.threat import Threat
 
 
 def measure(
-    model: nn.Module, suite: Suite, data: Data, threats: Sequence[Threat], seed: int, after: After
+    model: nn.Module,
+    suite: Suite,
+    data: Data,
+    threats: Sequence[Threat],
+    seed: int,
+    after: After,
+    keeper: Keeper | None = None,
 ) -> list[Evaluated]:
     """Every measure at every radius, in float32; no robust accuracy comes of it.
 
@@ -32,13 +41,17 @@ def measure(
         AttackError: a measure failed, or returned what no table can hold.
     """
     model.eval()
-    found, n = [], len(data.test)
+    found, n, journal = [], len(data.test), Journal(keeper)
     for at, threat in enumerate(threats):
         readings, costs = dict[str, Reading](), dict[str, Cost]()
         with full_precision(), counted(model) as passes:
             natural = _natural(model, data, seed, suite.looks)
             for name, look in suite.measures.items():
-                readings[name], costs[name] = _looked(name, look, model, data, threat, seed, passes)
+                if (known := journal.next()) is None:
+                    looked = _looked(name, look, model, data, threat, seed, passes)
+                    known = journal.add(_packed(*looked))
+                    journal.ended()
+                readings[name], costs[name] = _unpacked(known)
                 after(name, at, None, n, n)
         outcomes = Outcomes(
             {"natural": natural.cpu().numpy()},
@@ -89,6 +102,28 @@ def _looked(
         raise AttackError(f"measure {name!r} returned {problem}")
     spent = passes.forwards - forwards, passes.backwards - backwards
     return reading, Cost(time.perf_counter() - began, *spent)
+
+
+def _packed(reading: Reading, cost: Cost) -> State:
+    """As plain values and tensors."""
+    return {
+        "values": [_bare(value) for value in reading.values],
+        "curves": [{**vars(c), "x": c.x.cpu(), "y": c.y.cpu()} for c in reading.curves],
+        "images": {name: of.cpu() for name, of in reading.images.items()},
+        "cost": astuple(cost),
+    }
+
+
+def _bare(value: Value) -> dict[str, object]:
+    """Numbers of Python's own, where a measure gave numpy's."""
+    low, high = (None if end is None else float(end) for end in (value.low, value.high))
+    return {"name": value.name, "value": float(value.value), "n": value.n, "low": low, "high": high}
+
+
+def _unpacked(state: State) -> tuple[Reading, Cost]:
+    values = tuple(Value(**value) for value in state["values"])
+    curves = tuple(Curve(**curve) for curve in state["curves"])
+    return Reading(values, curves, state["images"]), Cost(*state["cost"])
 
 
 def _problem(reading: object, n: int) -> str:

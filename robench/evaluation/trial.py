@@ -4,7 +4,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from robench.adversary.attack import Attack, attempt, right
 from robench.data.load import Images
 from robench.errors import AttackError
+from robench.evaluation.journal import Journal
+from robench.keeping import State
 from robench.models.passes import Passes
 from robench.seeds import derive, seeded
 from robench.threat import Threat
@@ -86,10 +88,14 @@ class Trial:
         carries: bool,
         seed: int,
         after: After,
+        journal: Journal,
     ) -> None:
         self.model, self.fast, self.images = model, fast, images
         self.looks, self.carries = looks, carries
         self.seed, self.after, self._passes = seed, after, passes
+        self._journal = journal
+        self._marks: list[tuple[int, bool, Tensor]] = []
+        """What the present chunk has shown: radius, whether it is carried, and images."""
         self._seen = 0
         none = torch.full_like(images.y, -1)
         self.levels = [Level(t, none.clone(), none > 0) for t in threats]
@@ -99,12 +105,19 @@ class Trial:
 
     def look(self) -> None:
         """Which images are right to begin with; the cost goes to the first radius."""
-        every = torch.arange(len(self.images), device=self.natural.device)
-        with self._measured("natural", torch.zeros_like(every)):
-            for part in every.split(CHUNK):
-                self.natural[part] = self._right(self.images.x(part), part)
-                seen = int(part[-1]) + 1
-                self.after("natural", 0, int(self.natural.sum()), seen, len(every))
+        every, spent = torch.arange(len(self.images), device=self.natural.device), Cost()
+        for part in every.split(CHUNK):
+            entry = self._journal.next() or self._journal.add(self._looked(part))
+            self.natural[part] = entry["right"].to(part.device)
+            self._seen, spent = entry["seen"], spent + Cost(*entry["cost"])
+            seen = int(part[-1]) + 1
+            self.after("natural", 0, int(self.natural.sum()), seen, len(every))
+        self._charge("natural", spent, torch.zeros_like(every))
+
+    def _looked(self, part: Tensor) -> State:
+        with self._measured() as spent:
+            right = self._right(self.images.x(part), part).cpu()
+        return {"right": right, "seen": self._seen, "cost": astuple(spent[0])}
 
     def strike(self, number: int, name: str, attack: Attack, todo: Tensor, at: Tensor) -> None:
         """Attack some images, (K,) positions, each at the radius with its number, (K,).
@@ -118,20 +131,35 @@ class Trial:
             self._strike(number, name, attack, todo[group], at[group])
 
     def _strike(self, number: int, name: str, attack: Attack, todo: Tensor, at: Tensor) -> None:
-        seen = 0
-        with self._measured(name, at):
-            while seen < len(todo):
-                now = slice(seen, seen + self.chunk)
-                part, where = todo[now], at[now]
-                x_adv = self._attacked(name, attack, part, where)
-                fell = ~self._right(x_adv, part)
-                for one in where[fell].unique().tolist():
-                    here = fell & (where == one)
-                    self._note(number, one, part[here], x_adv[here])
-                seen += len(part)
-                largest = int(at.max())
-                stand = int((self.natural & self.levels[largest].stands()).sum())
-                self.after(name, largest, stand, seen, len(todo))
+        seen, spent, largest = 0, Cost(), int(at.max())
+        while seen < len(todo):
+            now = slice(seen, seen + self.chunk)
+            spent += self._chunk(number, name, attack, todo[now], at[now])
+            seen += len(todo[now])
+            stand = int((self.natural & self.levels[largest].stands()).sum())
+            self.after(name, largest, stand, seen, len(todo))
+        self._charge(name, spent, at)
+        self._journal.ended()
+
+    def _chunk(self, number: int, name: str, attack: Attack, part: Tensor, at: Tensor) -> Cost:
+        """Some images at once: known from the journal, or attacked and noted there."""
+        if (entry := self._journal.next()) is not None:
+            for level, carried, images in entry["marks"]:
+                self._mark(number, level, images.to(part.device), carried=carried)
+            self._seen, self.chunk = entry["seen"], entry["chunk"]
+            return Cost(*entry["cost"])
+        self._marks = []
+        with self._measured() as spent:
+            x_adv = self._attacked(name, attack, part, at)
+            fell = ~self._right(x_adv, part)
+            for one in at[fell].unique().tolist():
+                here = fell & (at == one)
+                self._note(number, one, part[here], x_adv[here])
+        marks = [[level, carried, images.cpu()] for level, carried, images in self._marks]
+        cost = astuple(spent[0])
+        state = {"marks": marks, "seen": self._seen, "chunk": self.chunk, "cost": cost}
+        self._journal.add(state)
+        return spent[0]
 
     def reach(self) -> Tensor:
         """The number of the largest radius, (N,), at which each image stands; -1: of none."""
@@ -168,6 +196,7 @@ class Trial:
         level = self.levels[at]
         new = part[level.fallen[part] < 0]
         level.fallen[new], level.carried[new] = number, carried
+        self._marks.append((at, carried, new))
 
     def _attacked(self, name: str, attack: Attack, part: Tensor, at: Tensor) -> Tensor:
         """In halves of the batch when it does not fit into memory."""
@@ -201,22 +230,21 @@ class Trial:
             return right(self.model, x, self.images.y[part], self.looks)
 
     @contextmanager
-    def _measured(self, name: str, at: Tensor) -> Iterator[None]:
-        """Costs go to radii by their images, whose radii have the numbers ``at``, (K,)."""
-        cuda = self.natural.device.type == "cuda"
-        if cuda:
-            torch.cuda.reset_peak_memory_stats(self.natural.device)
+    def _measured(self) -> Iterator[list[Cost]]:
+        """The cost of what is done inside, as the one item of a list that is filled at the end."""
+        device, spent = self.natural.device, list[Cost]()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         started, forwards, backwards = time.perf_counter(), *self._so_far()
-        yield
-        if cuda:
-            torch.cuda.synchronize(self.natural.device)
+        yield spent
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         now = self._so_far()
-        spent = Cost(
-            time.perf_counter() - started,
-            now[0] - forwards,
-            now[1] - backwards,
-            _peak_mb(self.natural.device),
-        )
+        seconds = time.perf_counter() - started
+        spent.append(Cost(seconds, now[0] - forwards, now[1] - backwards, _peak_mb(device)))
+
+    def _charge(self, name: str, spent: Cost, at: Tensor) -> None:
+        """Costs go to radii by their images, whose radii have the numbers ``at``, (K,)."""
         images = torch.bincount(at, minlength=len(self.levels)).tolist()
         for level, cost in zip(self.levels, spent.shared(images), strict=True):
             if cost is not None:

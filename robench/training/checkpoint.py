@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from robench.errors import StoreError
+from robench.keeping import State
 from robench.seeds import derive, seeded
 from robench.settings import Plain
-from robench.training.course import State
 from robench.training.method import Method, Run
 from robench.training.train import Checkpoint
 

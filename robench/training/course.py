@@ -1,7 +1,6 @@
 """Where a training stands: all that its next step depends on, and back from a saved state."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +9,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from robench import settings
 from robench.errors import PluginError
+from robench.keeping import State
 from robench.models.passes import Passes
 from robench.seeds import generators, put_back
 from robench.training.method import Method, Run, Stage
 from robench.training.recipe import Recipe
-
-State = dict[str, Any]
-"""Tensors and plain values, as ``torch.load(weights_only=True)`` gives them back."""
 
 
 @dataclass

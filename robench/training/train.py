@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
 
 from torch import nn
 
 from robench.data.load import Data
 from robench.events import Epoch, Tell, Warned
+from robench.keeping import Forgetful, Keeper
+from robench.keeping import State as Saved
 from robench.seeds import derive, seeded
 from robench.threat import Threat
 from robench.training.course import Course
-from robench.training.course import State as Saved
 from robench.training.epochs import Done, epochs, new_run
 from robench.training.method import Method, Run, State
 from robench.training.recipe import Recipe
@@ -39,32 +39,6 @@ class Trained:
     troubles: list[Trouble] = field(default_factory=list)
     looks: list[Validation] = field(default_factory=list)
     """All looks at the validation part in the last stage."""
-
-
-class Keeper(Protocol):
-    """Keeps what a training goes on from; it may raise to stop it, after it has saved."""
-
-    def load(self) -> Saved | None:
-        """What was saved before; none: training begins."""
-
-    def between(self, state: Callable[[], Saved]) -> None:
-        """Between the steps of an epoch: save the state if it is time to."""
-
-    def ended(self, state: Callable[[], Saved]) -> None:
-        """After an epoch that is not the last: save the state."""
-
-
-class Forgetful:
-    """Keeps nothing: for trainings of seconds."""
-
-    def load(self) -> None:
-        """Nothing was saved."""
-
-    def between(self, state: Callable[[], Saved]) -> None:
-        """It is never time to."""
-
-    def ended(self, state: Callable[[], Saved]) -> None:
-        """Not even here."""
 
 
 def train(
