@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,13 @@ def facts(device: torch.device) -> dict[str, object]:
         "tf32_training": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
         "tf32_evaluation": False,
     }
+
+
+def peak_mb(device: torch.device) -> float:
+    """Most memory in use so far: of the device on CUDA, of the process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 @contextmanager

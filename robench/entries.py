@@ -3,12 +3,14 @@
 import hashlib
 import math
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from robench import device
+from robench.adversary.attack import out_of_memory
 from robench.adversary.measure import Reading
 from robench.data.load import Data
 from robench.evaluation.evaluate import Evaluated
@@ -23,8 +25,10 @@ from robench.store.records import CellFolder
 from robench.training.checkpoint import to_bytes
 from robench.training.train import Trained
 
+ADVICE = "out of memory; a smaller recipe.batch_size or a smaller network needs less"
 
-def header(protocol: int, key: str, identity: Plain, data: Data) -> dict[str, Any]:
+
+def header(protocol: int, key: str, identity: Plain, data: Data, run: str) -> dict[str, Any]:
     """How every record begins."""
     return {
         "protocol": protocol,
@@ -33,6 +37,7 @@ def header(protocol: int, key: str, identity: Plain, data: Data) -> dict[str, An
         "status": "running",
         "reason": "",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": run,
         "environment": provenance() | device.facts(data.train.y.device),
     }
 
@@ -49,8 +54,13 @@ def about(job: Job) -> Plain:
     }
 
 
-def saved(trained: Trained, folder: CellFolder, record: Plain) -> Plain:
-    """Write both checkpoints, each with its SHA-256 beside it; what the record says of them."""
+def saved(
+    trained: Trained, folder: CellFolder, record: Plain, look: Callable[[Path], Plain]
+) -> Plain:
+    """Write both checkpoints, each with its SHA-256 beside it; what the record says of them.
+
+    ``look`` loads what was written, and says what it recognises.
+    """
     kept: dict[str, Plain] = {}
     for name in KEPT:
         checkpoint = trained.best if name == "best" else trained.last
@@ -58,14 +68,17 @@ def saved(trained: Trained, folder: CellFolder, record: Plain) -> Plain:
         content = to_bytes(checkpoint, {"key": record["key"], "identity": record["identity"]})
         sha256 = hashlib.sha256(content).hexdigest()
         write(path, content)
-        write(path.with_suffix(".safetensors.sha256"), f"{sha256}  {path.name}\n".encode())
         kept[name] = {
             "epoch": checkpoint.epoch,
             "validation": asdict(checkpoint.validation),
             "sha256": sha256,
             "bytes": len(content),
+            "recognised": look(path),
         }
-    return {"checkpoints": kept, "troubles": [asdict(trouble) for trouble in trained.troubles]}
+    said = {"checkpoints": kept, "troubles": [asdict(trouble) for trouble in trained.troubles]}
+    for path, text in folder.copies(said).items():
+        write(path, text)
+    return said
 
 
 def outcome(found: Evaluated, record: Path) -> Plain:
@@ -102,9 +115,10 @@ def _said(reading: Reading) -> Plain:
 
 def failure(error: BaseException) -> Plain:
     """What a record says of an error."""
+    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return {
         "status": "failed",
-        "reason": f"{type(error).__name__}: {' '.join(str(error).split())}",
+        "reason": f"{ADVICE} ({said})" if out_of_memory(error) else said,
         "traceback": "".join(traceback.format_exception(error)),
     }
 

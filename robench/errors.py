@@ -4,13 +4,18 @@
     ├── ConfigError   an option, a setting or a configuration file makes no sense
     ├── PluginError   a method or suite file is missing, named twice, or does not load
     ├── DataError     a data set is not where it was looked for, or is not what it should be
-    ├── StoreError    a file under the results folder is damaged or cannot be written
+    ├── StoreError    a file under the results folder is damaged or is not what it should be
+    │   └── WriteError    one cannot be written: disk full, folder read-only or gone, lock lost
     ├── AttackError   an attack left its threat model, or returned something that is no image
     └── Diverged      a training loss is no longer finite
+
+``Stopped`` is no error: the work was asked to stop, and has saved.
 
 The command line prints the message as one line. ``exit_code`` is 2 for what is found before
 anything ran and 1 for what went wrong in a cell.
 """
+
+import signal
 
 
 class RobenchError(Exception):
@@ -38,7 +43,11 @@ class DataError(RobenchError):
 
 
 class StoreError(RobenchError):
-    """A file under the results folder is damaged or cannot be written."""
+    """A file under the results folder is damaged or is not what it should be."""
+
+
+class WriteError(StoreError):
+    """A file cannot be written: no fault of the cell that it is for."""
 
 
 class AttackError(RobenchError):
@@ -47,3 +56,14 @@ class AttackError(RobenchError):
 
 class Diverged(RobenchError):  # noqa: N818 - it ends a cell; nothing erred
     """A training loss is no longer finite."""
+
+
+class Stopped(BaseException):
+    """The work was asked to stop, and what there was to save is saved.
+
+    No Exception: whatever runs a plugin catches those, and goes on.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number

@@ -1,7 +1,11 @@
 """What a run says while it goes on; reporters turn it into bars, lines or JSON."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+import msgspec
 
 
 @dataclass(frozen=True)
@@ -87,3 +91,28 @@ class Warned:
 
 Event = Started | Training | Epoch | Evaluating | Attacked | Finished | Warned
 Tell = Callable[[Event], None]
+
+
+def to_plain(event: Event) -> dict[str, Any]:
+    """An event as JSON has it: null stands for numbers that are not finite."""
+    said = {name: _finite(value) for name, value in asdict(event).items()}
+    return {"event": type(event).__name__.lower(), **said}
+
+
+def from_plain(said: dict[str, Any]) -> Event | None:
+    """An event back from what ``to_plain`` made; none: it is no event."""
+    known = {kind.__name__.lower(): kind for kind in get_args(Event)}
+    kind = known.get(str(said.get("event")))
+    if kind is Epoch and said.get("loss") is None:
+        said = said | {"loss": math.nan}
+    try:
+        event: Event | None = msgspec.convert(said, kind) if kind else None
+    except msgspec.ValidationError:
+        return None
+    return event
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inside) for name, inside in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

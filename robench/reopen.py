@@ -11,6 +11,7 @@ from torch import nn
 from robench import settings
 from robench.data.load import Data, load
 from robench.errors import StoreError
+from robench.evaluation.recognition import check_recognised
 from robench.models.catalogue import build
 from robench.models.classifier import Network
 from robench.settings import Plain
@@ -87,6 +88,7 @@ def reopen(
     model = restore(
         weights, trainer, classifier, new_run(data, threat, recipe), identity["seed"], device
     )
+    check_recognised(weights, model, data, identity["seed"], record["checkpoints"][checkpoint])
     return Reopened(record["label"], identity, sha256, model, data, threat, eps)
 
 

@@ -4,71 +4,160 @@ A cell is done when its record says so, and every file appears whole, so startin
 again. One failed cell is a row with its reason; it stops no other, and no accuracy comes of it.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from robench.analysis import table
 from robench.entries import about
-from robench.errors import StoreError
-from robench.evaluation.stored import is_of, read_any, share
-from robench.events import Finished, Started, Tell, Warned
+from robench.errors import StoreError, WriteError
+from robench.evaluation.stored import is_of, read_any, share, trusted
+from robench.events import Finished, Started, Warned
 from robench.plan import Job, Plan
 from robench.settings import Plain
 from robench.store.cell import Evaluation
-from robench.store.files import locked
-from robench.store.records import CellFolder, cell_folder, read_record, write_record
-from robench.work import describe, evaluate_cell, train_cell
+from robench.store.files import checksum, sweep, write
+from robench.store.locks import Lock
+from robench.store.log import log_to
+from robench.store.records import CellFolder, cell_folder, read_record, set_aside, write_record
+from robench.watch import Watch
+from robench.work import crashed, describe, evaluate_cell, train_cell
 
 Rerun = Literal["missing", "failed", "always"]
 RERUNS: tuple[Rerun, ...] = get_args(Rerun)
 
+Part = Literal["weights", "whole"]
+"""What is done for a job: only what others need of it, or all."""
 
-def run(plan: Plan, results: Path, rerun: Rerun, tell: Tell) -> bool:
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job."""
+
+    fine: bool = False
+    """Everything that it asks for is there."""
+    busy: Path | None = None
+    """The lock that somebody else holds; then nothing was done."""
+    reason: str = ""
+    """Why it was left as it is."""
+
+
+Crew = Callable[[Sequence[Job], Part], Iterable[tuple[Job, Done]]]
+"""Works on jobs, one after the other or several at once, and says of each what came of it."""
+
+
+def run(plan: Plan, results: Path, rerun: Rerun, watch: Watch, crew: Crew | None = None) -> bool:
     """Run a plan in a results folder; whether everything it asks for is there and fine."""
+    crew = crew or (lambda jobs, part: here(jobs, part, plan, results, rerun, watch))
     todo = [left(job, cell_folder(results, job.cell), rerun) for job in plan.jobs]
     evaluations = sum(len(job.evaluations) for job in todo)
-    tell(Started(len(plan.jobs), sum(job.train for job in todo), evaluations))
-    trained: set[str] = set()
-
-    def whole(job: Job, folder: CellFolder) -> bool:
-        for path in (folder.record, *map(folder.outcome, job.evaluations)):
-            _trusted(path, tell)
-        if left(job, folder, rerun).train:
-            _train(job, plan, folder, rerun, tell, trained)
-        return _attack(job, plan, folder, rerun, tell, trained=job.cell.key in trained)
-
-    def weights(job: Job, folder: CellFolder) -> bool:
-        _provide(job, plan, folder, rerun, tell, trained)
-        return True
-
+    watch.tell(Started(len(plan.jobs), sum(job.train for job in todo), evaluations))
     try:
-        _each(plan.sources, weights, results, tell)  # others craft on them, and they on each other
-        return _each(plan.jobs, whole, results, tell)
+        _each(plan.sources, "weights", crew, watch)  # others craft on them, they on each other
+        return _each(plan.jobs, "whole", crew, watch)
     finally:
         for problem in table.write_tables(results)[1]:
-            tell(Warned(problem))
+            watch.tell(Warned(problem))
 
 
-def _each(
-    jobs: Sequence[Job], do: Callable[[Job, CellFolder], bool], results: Path, tell: Tell
-) -> bool:
-    """Jobs in order, those that another process works on last; whether all of it is fine."""
-    fine, waiting = True, list(jobs)
-    for wait in (False, True):
-        busy = []
-        for job in waiting:
-            folder = cell_folder(results, job.cell)
-            with locked(folder.lock, wait=wait) as mine:
-                if mine:
-                    fine &= do(job, folder)
-                else:
-                    busy.append(job)
-        if busy:
-            tell(Warned(f"{len(busy)} cells are being worked on elsewhere; waiting for them"))
-        waiting = busy
+def here(
+    jobs: Sequence[Job], part: Part, plan: Plan, results: Path, rerun: Rerun, watch: Watch
+) -> Iterator[tuple[Job, Done]]:
+    """A crew of one: this process."""
+    for job in jobs:
+        watch.check()
+        yield job, work_on(job, part, plan, results, rerun, watch)
+
+
+def _each(jobs: Sequence[Job], part: Part, crew: Crew, watch: Watch) -> bool:
+    """All jobs, those that another process works on when it is done; whether all of it is fine."""
+    fine, waiting, said = True, list(jobs), False
+    locks: dict[Path, Lock] = {}
+    while waiting:
+        busy: dict[str, Path] = {}
+        for job, done in crew(waiting, part):
+            if done.reason:
+                watch.tell(Warned(done.reason))
+            if done.busy is None:
+                fine &= done.fine
+            else:
+                busy[job.cell.key] = done.busy
+        waiting = [job for job in waiting if job.cell.key in busy]
+        if waiting and not said:
+            said = True
+            watch.tell(Warned(f"{len(busy)} cells are worked on elsewhere; waiting for them"))
+        while waiting and not any(_free(path, locks) for path in busy.values()):
+            watch.check()
+            time.sleep(0.5)
     return fine
+
+
+def _free(path: Path, locks: dict[Path, Lock]) -> bool:
+    """Whether a lock is free now: one object is asked, and sees how long a lease has been stale."""
+    return locks.setdefault(path, Lock(path)).is_free()
+
+
+def work_on(job: Job, part: Part, plan: Plan, results: Path, rerun: Rerun, watch: Watch) -> Done:
+    """One job, if nobody else is at it; a disk that cannot be written to ends no other job.
+
+    Raises:
+        Stopped: on request, when what there was is saved.
+    """
+    folder = cell_folder(results, job.cell)
+    try:
+        with _mine(folder, watch):
+            if part == "weights":
+                _provide(job, plan, folder, rerun, watch)
+                return Done(fine=True)
+            return Done(fine=_whole(job, plan, folder, rerun, watch))
+    except _Busy as elsewhere:
+        return Done(busy=elsewhere.lock)
+    except WriteError as error:
+        return Done(reason=f"{job.cell.label} seed {job.cell.seed} is left as it is: {error}")
+
+
+def after_crash(job: Job, folder: CellFolder, reason: str, tail: str, watch: Watch) -> Done:
+    """Record how the process ended that was at a job; its cell alone pays for it."""
+    try:
+        with _mine(folder, watch):
+            crashed(job, folder, reason, tail, watch)
+        return Done()
+    except _Busy as elsewhere:  # it is not gone after all
+        return Done(busy=elsewhere.lock)
+    except WriteError as error:
+        return Done(reason=f"{job.cell.label} seed {job.cell.seed}: {reason}; {error}")
+
+
+class _Busy(Exception):  # noqa: N818 - nothing erred
+    """Somebody else holds a lock that is needed."""
+
+    def __init__(self, lock: Path) -> None:
+        super().__init__(str(lock))
+        self.lock = lock
+
+
+@contextmanager
+def _mine(folder: CellFolder, watch: Watch) -> Iterator[None]:
+    """Hold a cell's lock, and log its events; what a killed process was writing there is swept."""
+    watch.lost = ""
+    with Lock(folder.lock).held(lost=watch.lose) as mine:
+        if not mine:
+            raise _Busy(folder.lock)
+        sweep(folder.path)
+        with watch.logged(log_to(folder.events, watch.run)):
+            yield
+
+
+def _whole(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch) -> bool:
+    for path in (folder.record, *map(folder.outcome, job.evaluations)):
+        _check(path, watch)
+    _mend(folder, watch)
+    if left(job, folder, rerun).train:
+        _train(job, plan, folder, rerun, watch)
+    return _attack(job, plan, folder, rerun, watch)
 
 
 @dataclass(frozen=True)
@@ -84,7 +173,7 @@ class Left:
 
 def left(job: Job, folder: CellFolder, rerun: Rerun) -> Left:
     """What is to be done for a job, from what its folder holds."""
-    record, everything = _trusted(folder.record), list(job.evaluations)
+    record, everything = trusted(folder.record), list(job.evaluations)
     if rerun == "always" or record is None or record["status"] == "running":
         return Left(True, everything)
     if record["status"] != "ok":
@@ -96,36 +185,43 @@ def left(job: Job, folder: CellFolder, rerun: Rerun) -> Left:
     return Left(bool(todo) and not folder.has_weights(record), todo, alone)
 
 
-def _provide(
-    job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell, trained: set[str]
-) -> None:
+def _provide(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch) -> None:
     """Train a cell whose weights others need, while its lock is held, if they are not there."""
-    record = _trusted(folder.record)
+    record = trusted(folder.record)
     there = record is not None and record["status"] == "ok" and folder.has_weights(record)
     if left(job, folder, rerun).train or (record and record["status"] == "ok" and not there):
-        _train(job, plan, folder, rerun, tell, trained)
+        _train(job, plan, folder, rerun, watch)
 
 
-def _train(
-    job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell, trained: set[str]
-) -> None:
+def _train(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch) -> None:
     """Train a cell once in a run, while its lock is held, and first what it starts from."""
-    before = _trusted(folder.record)
-    if job.cell.key in trained:
+    before = trusted(folder.record)
+    if before is not None and before.get("run") == watch.run and before["status"] != "running":
         return
     if job.start is not None:
         source = CellFolder(folder.path.parent / job.start.cell.name)
-        with locked(source.lock, wait=True):
-            _provide(job.start, plan, source, rerun, tell, trained)
+        with _mine(source, watch):
+            _provide(job.start, plan, source, rerun, watch)
     if before is not None and before["status"] == "ok" and rerun != "always":
-        tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
-    train_cell(job, plan.data[job.cell.dataset], folder, tell)
-    trained.add(job.cell.key)
+        _say_damaged(folder, before, watch)
+    train_cell(job, plan.data[job.cell.dataset], folder, watch, _again(before, rerun))
 
 
-def _attack(
-    job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, tell: Tell, *, trained: bool
-) -> bool:
+def _again(before: Plain | None, rerun: Rerun) -> Plain | None:
+    """The record of what did not end well, to go on from what it saved."""
+    return None if before is None or before["status"] == "ok" or rerun == "always" else before
+
+
+def _say_damaged(folder: CellFolder, record: Plain, watch: Watch) -> None:
+    """Name weights that are not what their record says, and move them out of the way."""
+    for name, facts in record["checkpoints"].items():
+        path = folder.weights(name)
+        if path.is_file() and checksum(path) != facts["sha256"]:
+            watch.tell(Warned(f"{path} is damaged; moved to {set_aside(path)}"))
+    watch.tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
+
+
+def _attack(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch) -> bool:
     """Attack what was trained now or before; whether all of the job is there and fine."""
     todo = left(job, folder, rerun)
     record = read_record(folder.record)
@@ -134,11 +230,12 @@ def _attack(
         write_record(folder.record, record)
     if record["status"] == "ok":
         for together in _together(job, todo.evaluations):
-            _evaluate(job, together, plan, folder, tell)
-    elif not trained:
-        tell(_left_alone(f"{job.cell.label} seed {job.cell.seed}", record))
+            watch.check()
+            _evaluate(job, together, plan, folder, rerun, watch)
+    elif record.get("run") != watch.run:
+        watch.tell(_left_alone(f"{job.cell.label} seed {job.cell.seed}", record))
     for evaluation in todo.failed:
-        tell(_left_alone(describe(job, evaluation), read_record(folder.outcome(evaluation))))
+        watch.tell(_left_alone(describe(job, evaluation), read_record(folder.outcome(evaluation))))
     if record["status"] != "ok":
         return False
     return all(_status(folder, evaluation, record) == "ok" for evaluation in job.evaluations)
@@ -155,8 +252,9 @@ def _family(evaluation: Evaluation) -> tuple[object, ...]:
 
 
 def _evaluate(
-    job: Job, together: Sequence[Evaluation], plan: Plan, folder: CellFolder, tell: Tell
-) -> None:
+    job: Job, together: Sequence[Evaluation], plan: Plan, folder: CellFolder, rerun: Rerun,
+    watch: Watch,
+) -> None:  # fmt: skip
     pairs = [(replace(evaluation, checkpoint="best"), evaluation) for evaluation in together]
     if all(
         best != last and best in job.evaluations and share(folder, best, last)
@@ -164,9 +262,13 @@ def _evaluate(
     ):
         for evaluation in together:
             label = describe(job, evaluation)
-            tell(Finished(job.cell.name, label, "ok", "the same weights as best", 0.0))
-    else:
-        evaluate_cell(job, together, plan, folder, tell)
+            watch.tell(Finished(job.cell.name, label, "ok", "the same weights as best", 0.0))
+        return
+    first = min(together, key=lambda evaluation: evaluation.eps)
+    before, cell = trusted(folder.outcome(first)), read_record(folder.record)
+    if before is not None and not is_of(before, cell):
+        before = None
+    evaluate_cell(job, together, plan, folder, watch, _again(before, rerun))
 
 
 def _left_alone(label: str, record: Plain) -> Warned:
@@ -179,19 +281,32 @@ def _status(
     folder: CellFolder, evaluation: Evaluation, cell: Plain
 ) -> Literal["ok", "failed", "missing"]:
     """What there is of an evaluation of the cell's present weights."""
-    record = _trusted(folder.outcome(evaluation))
-    if record is None or not is_of(record, cell):
+    record = trusted(folder.outcome(evaluation))
+    if record is None or record["status"] == "running" or not is_of(record, cell):
         return "missing"
     return "ok" if record["status"] == "ok" else "failed"
 
 
-def _trusted(path: Path, tell: Tell | None = None) -> Plain | None:
-    """A record, or none when it is not there or not to be trusted, which is said."""
-    if not path.exists():
-        return None
+def _check(path: Path, watch: Watch) -> None:
+    """Name a record that is not to be trusted, and move it out of the way with its outcomes."""
     try:
-        return read_any(path)
+        if path.exists():
+            read_any(path)
     except StoreError as error:
-        if tell is not None:
-            tell(Warned(f"{error}; redone"))
-        return None
+        where = set_aside(path)
+        outcomes = path.with_suffix(".npz")
+        if outcomes.is_file():
+            set_aside(outcomes)
+        watch.tell(Warned(f"{error}; moved to {where.parent}, redone"))
+
+
+def _mend(folder: CellFolder, watch: Watch) -> None:
+    """Write anew what the record says again elsewhere, where it is not what it should be."""
+    record = trusted(folder.record)
+    if record is None or record["status"] != "ok":
+        return
+    for path, content in folder.copies(record).items():
+        if not path.is_file() or path.read_bytes() != content:
+            where = f"moved to {set_aside(path).parent}, " if path.is_file() else ""
+            write(path, content)
+            watch.tell(Warned(f"{path} is missing or damaged; {where}written again"))

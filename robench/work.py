@@ -2,21 +2,28 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
+from robench import device
 from robench.data.load import Data
 from robench.entries import about, failure, finished, header, outcome, saved
-from robench.errors import ConfigError, Diverged, StoreError
+from robench.errors import ConfigError, Diverged, StoreError, WriteError
 from robench.evaluation.evaluate import Evaluated, evaluate
 from robench.evaluation.measured import measure
-from robench.events import Attacked, Epoch, Evaluating, Event, Tell, Training
+from robench.evaluation.recognition import check_recognised, recognised
+from robench.evaluation.stored import trusted
+from robench.events import Attacked, Epoch, Evaluating, Event, Training, Warned
+from robench.keeping import State
 from robench.models.catalogue import build
 from robench.models.classifier import Network
 from robench.plan import Job, Plan
 from robench.radius import show_eps
+from robench.saving import Saver
 from robench.seeds import derive
+from robench.settings import Plain
 from robench.store.cell import ATTACKED, PROTOCOL, Cell, Evaluation
 from robench.store.curve import Curve
 from robench.store.records import CellFolder, check_weights, read_record, write_record
@@ -24,68 +31,138 @@ from robench.threat import Threat
 from robench.training.checkpoint import restore
 from robench.training.epochs import new_run, rounds
 from robench.training.train import train
+from robench.watch import Watch
 
 
-def train_cell(job: Job, data: Data, folder: CellFolder, tell: Tell) -> None:
-    """Train a cell and write its curve, its checkpoints and, last, its record."""
-    cell, clock = job.cell, time.perf_counter()
+def train_cell(
+    job: Job, data: Data, folder: CellFolder, watch: Watch, before: Plain | None
+) -> None:
+    """Train a cell and write its curve, its checkpoints and, last, its record.
+
+    ``before`` is the record of a training that did not end well; what it saved is gone on from.
+
+    Raises:
+        Stopped: on request, when the state is saved.
+        WriteError: the disk, not the cell, is at fault; its record still says ``running``.
+    """
+    cell, curve = job.cell, Curve(folder.curve)
     label = f"{cell.label} seed {cell.seed}"
-    record = header(PROTOCOL, cell.key, cell.identity, data) | about(job)
+    record = header(PROTOCOL, cell.key, cell.identity, data, watch.run) | about(job)
+    saver = Saver(folder.record, record, watch, before)
+    keeper = _WithCurve(saver, curve)
     write_record(folder.record, record)
-    epochs = sum(rounds(stage, cell.recipe) for stage in job.method.stages())
-    tell(Training(cell.name, label, epochs))
-    curve = Curve(folder.curve)
+    watch.tell(Training(cell.name, label, sum(rounds(s, cell.recipe) for s in job.method.stages())))
 
     def listen(event: Event) -> None:
         if isinstance(event, Epoch):
             curve.add(event)
-        tell(event)
+        watch.tell(event)
 
     try:
         threat = Threat(cell.norm, float(cell.eps))
         maker = _maker(cell, data) if job.start is None else _started(job, job.start, data, folder)
-        trained = train(job.method, maker, data, cell.recipe, threat, cell.seed, listen, cell.name)
-        record |= saved(trained, folder, record) | {"status": "ok"}
+        trained = train(
+            job.method, maker, data, cell.recipe, threat, cell.seed, listen, cell.name, keeper
+        )
+        look = partial(_look, job, data)
+        record |= saved(trained, folder, record, look) | {"status": "ok"}
+    except WriteError:
+        raise
     except Diverged as error:
         record |= {"status": "diverged", "reason": str(error)}
     except (Exception, SystemExit) as error:
         record |= failure(error)
-    record |= {"seconds": time.perf_counter() - clock, **curve.costs()}
-    write_record(folder.record, record)
+    peak = device.peak_mb(data.train.y.device)
+    record |= {"seconds": keeper.seconds(), "peak_mb": peak, **curve.costs()}
+    record["curve"] = curve.text().splitlines() if curve.rows else []
+    saver.close()
     dropped = 0 if record["status"] == "ok" else len(job.evaluations)
-    tell(finished(cell, label, record, dropped))
+    watch.tell(finished(cell, label, record, dropped))
+
+
+class _WithCurve:
+    """Saves the rows of train.csv, and the seconds spent, with the state of a training."""
+
+    def __init__(self, saver: Saver, curve: Curve) -> None:
+        self._saver, self._curve = saver, curve
+        self._began, self._earlier = time.perf_counter(), 0.0
+
+    def seconds(self) -> float:
+        """Spent on what counts: not on what was lost with a killed process."""
+        return self._earlier + time.perf_counter() - self._began
+
+    def load(self) -> State | None:
+        state = self._saver.load()
+        if state is not None:
+            self._curve.rows, self._earlier = state["rows"], state["seconds"]
+        return state
+
+    def between(self, state: Callable[[], State]) -> None:
+        self._saver.between(lambda: self._whole(state))
+
+    def ended(self, state: Callable[[], State]) -> None:
+        self._saver.ended(lambda: self._whole(state))
+
+    def _whole(self, state: Callable[[], State]) -> State:
+        return state() | {"rows": self._curve.rows, "seconds": self.seconds()}
 
 
 def evaluate_cell(
-    job: Job, together: Sequence[Evaluation], plan: Plan, folder: CellFolder, tell: Tell
-) -> None:
+    job: Job, together: Sequence[Evaluation], plan: Plan, folder: CellFolder, watch: Watch,
+    before: Plain | None,
+) -> None:  # fmt: skip
     """Attack one checkpoint with one suite at some radii, and write a record of each.
 
-    The records are written last, when the outcome of every image lies beside them.
+    The records are written last, when the outcome of every image lies beside them, and that of the
+    first radius, which points to what was saved, last of all. Raises as ``train_cell`` does.
     """
     cell, clock, data = job.cell, time.perf_counter(), plan.data[job.cell.dataset]
     together = sorted(together, key=lambda evaluation: evaluation.eps)
     kept = read_record(folder.record)["checkpoints"][together[0].checkpoint]
     records = [
-        header(ATTACKED, evaluation.key, evaluation.identity, data)
+        header(ATTACKED, evaluation.key, evaluation.identity, data, watch.run)
         | {"cell": cell.name, "weights": kept["sha256"], "epoch": kept["epoch"]}
         | {"verdict": plan.suites[evaluation.suite].verdict}
         for evaluation in together
     ]
-    tell(Evaluating(cell.name, describe(job, *together), len(data.test)))
+    paths = [folder.outcome(evaluation) for evaluation in together]
+    saver = Saver(paths[0], records[0], watch, before)
+    for path, record in zip(paths, records, strict=True):
+        write_record(path, record)
+    watch.tell(Evaluating(cell.name, describe(job, *together), len(data.test)))
     try:
         weights = folder.weights(together[0].checkpoint)
         check_weights(weights, kept["sha256"])
-        found = _attack(job, together, plan, weights, tell)
-        for record, evaluation, evaluated in zip(records, together, found, strict=True):
-            record |= outcome(evaluated, folder.outcome(evaluation))
+        found = _attack(job, together, plan, weights, kept, watch, saver)
+        for record, path, evaluated in zip(records, paths, found, strict=True):
+            record |= outcome(evaluated, path)
+    except WriteError:
+        raise
     except (Exception, SystemExit) as error:
         spent = (time.perf_counter() - clock) / len(together)
         for record in records:
             record |= failure(error) | {"seconds": spent}
+    for path, record in list(zip(paths, records, strict=True))[1:]:
+        write_record(path, record)
+    saver.close()
     for record, evaluation in zip(records, together, strict=True):
-        write_record(folder.outcome(evaluation), record)
-        tell(finished(cell, describe(job, evaluation), record))
+        watch.tell(finished(cell, describe(job, evaluation), record))
+
+
+def crashed(job: Job, folder: CellFolder, reason: str, tail: str, watch: Watch) -> None:
+    """Write down what a process was at when it ended without a word; what it saved stays."""
+    label, failed = f"{job.cell.label} seed {job.cell.seed}", False
+    known = {folder.record: label} | {folder.outcome(e): describe(job, e) for e in job.evaluations}
+    for path, said in known.items():
+        record = trusted(path)
+        if record is not None and record["status"] == "running":
+            record |= {"status": "failed", "reason": reason, "traceback": tail}
+            record.setdefault("seconds", 0.0)
+            write_record(path, record)
+            watch.tell(finished(job.cell, said, record))
+            failed = True
+    if not failed:
+        watch.tell(Warned(f"{label}: {reason}"))
 
 
 def describe(job: Job, *together: Evaluation) -> str:
@@ -96,19 +173,21 @@ def describe(job: Job, *together: Evaluation) -> str:
 
 
 def _attack(
-    job: Job, together: Sequence[Evaluation], plan: Plan, weights: Path, tell: Tell
-) -> list[Evaluated]:
+    job: Job, together: Sequence[Evaluation], plan: Plan, weights: Path, kept: Plain, watch: Watch,
+    saver: Saver,
+) -> list[Evaluated]:  # fmt: skip
     """Only what is on disk is attacked, never the model that training left in memory."""
     cell, data, first = job.cell, plan.data[job.cell.dataset], together[0]
     model = _restored(job, weights, data)
+    check_recognised(weights, model, data, cell.seed, kept)
 
     def after(attack: str, at: int, stand: int | None, seen: int, total: int) -> None:
-        tell(Attacked(cell.name, attack, show_eps(together[at].eps), stand, seen, total))
+        watch.tell(Attacked(cell.name, attack, show_eps(together[at].eps), stand, seen, total))
 
     threats = [Threat(evaluation.norm, float(evaluation.eps)) for evaluation in together]
     seed, suite = derive(cell.seed, first.suite), plan.suites[first.suite]
     if suite.measures:
-        return measure(model, suite, data, threats, seed, after)
+        return measure(model, suite, data, threats, seed, after, saver)
     own, stand_in = job.method.adaptive(first.norm), plan.stand_ins.get(first.suite)
     suite, stand_in = suite.including(own), stand_in and stand_in.including(own)
     if first.sources:
@@ -122,7 +201,13 @@ def _attack(
         after,
         stochastic=job.method.stochastic,
         stand_in=stand_in,
+        keeper=saver,
     )
+
+
+def _look(job: Job, data: Data, weights: Path) -> Plain:
+    """What weights recognise, loaded as an evaluation loads them."""
+    return recognised(_restored(job, weights, data), data, job.cell.seed)
 
 
 def _restored(job: Job, weights: Path, data: Data) -> nn.Module:
@@ -143,8 +228,11 @@ def _other(job: Job, cells: Path, data: Data, what_for: str) -> nn.Module:
     kept = read_record(folder.record)
     if kept["status"] != "ok":
         raise StoreError(f"{job.cell.label}, whose cell {what_for}, {kept['status']}")
-    check_weights(folder.weights("best"), kept["checkpoints"]["best"]["sha256"])
-    return _restored(job, folder.weights("best"), data).eval()
+    best, weights = kept["checkpoints"]["best"], folder.weights("best")
+    check_weights(weights, best["sha256"])
+    model = _restored(job, weights, data).eval()
+    check_recognised(weights, model, data, job.cell.seed, best)
+    return model
 
 
 def _started(job: Job, start: Job, data: Data, folder: CellFolder) -> Callable[[], Network]:

@@ -56,6 +56,7 @@ def robench(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROBENCH_SUITE", "quick")  # tests of the grid need no dear attacks
+    monkeypatch.setenv("ROBENCH_JOBS", "0")  # and no process each; test_isolation has those
 
     def run(*arguments: str) -> Outcome:
         with pytest.raises(SystemExit) as end:

@@ -1,5 +1,6 @@
 """From a cell's and an evaluation's records to tidy rows."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -204,16 +205,17 @@ def classes(cell: TrainedCell, evaluation: Plain, path: Path) -> Iterator[Row]:
 
 
 def epochs(cell: TrainedCell) -> list[Row]:
-    """The training curve.
+    """The training curve, from the record, whose seal covers it, or else from train.csv.
 
     Raises:
         StoreError: train.csv is damaged.
     """
     own = {name: cell.columns[name] for name in (*OF_CELL, "cell")}
-    if not cell.folder.curve.is_file():
+    lines = cell.record.get("curve")
+    if not (cell.folder.curve.is_file() if lines is None else lines):
         return []
     try:
-        frame = pd.read_csv(cell.folder.curve)
+        frame = pd.read_csv(cell.folder.curve if lines is None else io.StringIO("\n".join(lines)))
     except (ValueError, OSError) as error:
         raise StoreError(f"{cell.folder.curve} cannot be read: {error}") from error
     return [own | row for row in cast(list[Row], frame.to_dict("records"))]

@@ -9,7 +9,8 @@ from robench.analysis.rows import Row
 from robench.errors import StoreError
 from robench.evaluation.flags import FLAGS
 from robench.evaluation.stored import is_of, read_evaluation
-from robench.store.files import locked, write
+from robench.store.files import write
+from robench.store.locks import Lock
 from robench.store.records import cell_folders
 
 RESULTS = (
@@ -82,6 +83,8 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
         for path in folder.evaluations():
             try:
                 evaluation = read_evaluation(path)
+                if evaluation["status"] == "running":
+                    continue
                 if not is_of(evaluation, cell.record):
                     problems.append(f"{path} is of weights that the cell no longer has; not used")
                     continue
@@ -97,7 +100,7 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 def write_tables(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Rebuild the tables' files from the cells, one writer at a time; the same as ``read``."""
-    with locked(results / ".tables.lock", wait=True):
+    with Lock(results / ".tables.lock").held(wait=True):
         frames, problems = read(results)
         for name, frame in frames.items():
             write(results / f"{name}.csv", frame.to_csv(index=False).encode())

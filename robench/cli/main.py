@@ -1,7 +1,7 @@
 """The entry point: commands found by name, errors as one line, exit codes.
 
 0: all is well; 1: a cell failed or diverged; 2: something asked for makes no sense, nothing ran;
-3: a fault in robench; 130: interrupted.
+3: a fault in robench; 130 and 143: stopped by Ctrl-C or SIGTERM, and ready to go on.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from robench import __version__
-from robench.errors import RobenchError
+from robench.errors import RobenchError, Stopped
 
 COMMANDS = ("run", "report", "status", "list", "show", "check", "binarise", "new", "doctor")
 
@@ -55,6 +55,8 @@ def _until_read() -> Iterator[None]:
         raise click.exceptions.Exit(0) from None
 
 
+_GO_ON = "the same command goes on from here"
+
 _HELP = """Compare robust training methods under attacks that do not flatter them.
 
 \b
@@ -85,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except RobenchError as error:
         code = _say(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        code = _say("interrupted; the same command goes on with what is not finished", 130)
+        code = _say(f"interrupted; {_GO_ON}", 130)
+    except Stopped as stop:
+        code = _say(f"{stop}; {_GO_ON}", stop.exit_code)
     except Exception as error:
         if os.environ.get("ROBENCH_TRACEBACK"):
             raise

@@ -4,13 +4,11 @@ All of it goes to standard error; a reporter is one function that takes events.
 """
 
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import click
 
@@ -24,6 +22,7 @@ from robench.events import (
     Tell,
     Training,
     Warned,
+    to_plain,
 )
 
 
@@ -54,15 +53,7 @@ def reporter(style: Style) -> Iterator[Tell]:
 
 
 def _json(event: Event) -> None:
-    said = {"event": type(event).__name__.lower(), **asdict(event)}
-    click.echo(json.dumps(_finite(said), allow_nan=False), err=True)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no number that is not finite; null stands for it."""
-    if isinstance(value, dict):
-        return {name: _finite(inside) for name, inside in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    click.echo(json.dumps(to_plain(event), allow_nan=False), err=True)
 
 
 def _warnings(event: Event) -> None:

@@ -116,6 +116,27 @@ class _Parted(click.Command):
     help="CPU threads; more pay for large networks only, and change the last bits of a number.",
 )
 @click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(0, 256),
+    default=1,
+    metavar="N",
+    help="Cells at once, each in a process of its own, which may crash; 0: in this process.",
+)
+@click.option(
+    "--cell-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MIN",
+    help="Minutes after which a cell is stopped and counts as failed.",
+)
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0),
+    default=10,
+    metavar="MIN",
+    help="Minutes between saves within an epoch or an attack; each end of one is saved, too.",
+)
+@click.option(
     "--rerun",
     type=click.Choice(["missing", "failed", "always"]),
     default="missing",
@@ -135,6 +156,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     goes on with the first cell that is not finished. Lists take commas, or the option again.
     """
     grids = [options, *parts(ctx, ctx.meta.get(TYPED, ()))]
+    if options["cell_timeout"] and not options["jobs"]:
+        raise click.UsageError("--cell-timeout needs a process to end: --jobs 1 or more")
     requests = [_request(grid) for grid in grids]
     import torch
 
@@ -143,17 +166,22 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
     torch.set_num_threads(options["threads"])
     device = choose(options["device"])
-    planned = [plan(request, device) for request in requests]
-    fine = [_run(one, grid, device) for one, grid in zip(planned, grids, strict=True)]
+    # Workers load the data themselves, each on its own device.
+    here = torch.device("cpu") if options["jobs"] else device
+    planned = [plan(request, here) for request in requests]
+    fine = [
+        _run(one, request, grid, device)
+        for one, request, grid in zip(planned, requests, grids, strict=True)
+    ]
     return 0 if all(fine) else 1
 
 
-def _run(planned: "Plan", options: dict[str, Any], device: "torch.device") -> bool:
+def _run(
+    planned: "Plan", request: "Request", options: dict[str, Any], device: "torch.device"
+) -> bool:
     """Run a plan, or say what it would run; whether everything is there and fine."""
-    from robench.cli import progress
     from robench.cli.planned import announce, listing
     from robench.errors import ConfigError, StoreError
-    from robench.run import run
     from robench.store.asked import keep
     from robench.store.grid import to_config
 
@@ -170,11 +198,36 @@ def _run(planned: "Plan", options: dict[str, Any], device: "torch.device") -> bo
         raise ConfigError(str(error)) from error
     if not (options["json"] or options["quiet"]):
         announce(planned, device, err=True)
-    wanted = progress.Style(options["json"], options["quiet"], options["verbose"])
-    with progress.reporter(wanted) as tell:
-        fine = run(planned, results, options["rerun"], tell)
+    fine = _watched(planned, request, options)
     click.echo(results / "results.csv")
     return fine
+
+
+def _watched(planned: "Plan", request: "Request", options: dict[str, Any]) -> bool:
+    """Run a plan here or in worker processes, until it is done or asked to stop."""
+    import signal
+
+    from robench.cli import progress
+    from robench.executors import local
+    from robench.executors.slots import Slots
+    from robench.run import run
+    from robench.watch import Watch, stoppable
+
+    results, jobs, timeout = options["results"], options["jobs"], options["cell_timeout"]
+    wanted = progress.Style(options["json"], options["quiet"], options["verbose"])
+    with progress.reporter(wanted) as tell:
+        watch, crew = Watch(tell, 60 * options["save_every"]), None
+        if jobs:
+            slots = Slots(local.environments(options["device"], jobs), timeout and 60 * timeout)
+            watch.leaving = slots.kill
+            order = local.Order(
+                request=request, results=results.absolute(), rerun=options["rerun"],
+                device=options["device"], threads=options["threads"], save_every=watch.save_every,
+                run=watch.run,
+            )  # fmt: skip
+            crew = local.crew(order, slots, watch)
+        with stoppable(watch, signal.SIGINT, signal.SIGTERM):
+            return run(planned, results, options["rerun"], watch, crew)
 
 
 def _request(options: dict[str, Any]) -> "Request":

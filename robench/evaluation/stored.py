@@ -29,6 +29,14 @@ def read_any(path: Path) -> Plain:
     return read_record(path) if path.name == "cell.json" else read_evaluation(path)
 
 
+def trusted(path: Path) -> Plain | None:
+    """A record, or none when it is not there or not to be trusted."""
+    try:
+        return read_any(path) if path.exists() else None
+    except StoreError:
+        return None
+
+
 def is_of(evaluation: Plain, cell: Plain) -> bool:
     """Whether an evaluation attacked the weights that the cell has now."""
     identity, kept = evaluation["identity"], cell["checkpoints"]

@@ -1,6 +1,5 @@
 """What is known of every image at every radius while a suite runs, and what each attack cost."""
 
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from robench.adversary.attack import Attack, attempt, right
 from robench.data.load import Images
+from robench.device import peak_mb
 from robench.errors import AttackError
 from robench.evaluation.journal import Journal
 from robench.keeping import State
@@ -241,7 +241,7 @@ class Trial:
             torch.cuda.synchronize(device)
         now = self._so_far()
         seconds = time.perf_counter() - started
-        spent.append(Cost(seconds, now[0] - forwards, now[1] - backwards, _peak_mb(device)))
+        spent.append(Cost(seconds, now[0] - forwards, now[1] - backwards, peak_mb(device)))
 
     def _charge(self, name: str, spent: Cost, at: Tensor) -> None:
         """Costs go to radii by their images, whose radii have the numbers ``at``, (K,)."""
@@ -252,9 +252,3 @@ class Trial:
 
     def _so_far(self) -> tuple[int, int]:
         return sum(p.forwards for p in self._passes), sum(p.backwards for p in self._passes)
-
-
-def _peak_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -24,12 +24,16 @@ class Curve:
         if taken := row.keys() & logged.keys():
             raise PluginError(f"the method logs {sorted(taken)}, which train.csv has already")
         self.rows.append(row | logged)
+        write(self.path, self.text().encode())
+
+    def text(self) -> str:
+        """All rows as CSV."""
         columns = list(dict.fromkeys(column for row in self.rows for column in row))
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        write(self.path, text.getvalue().encode())
+        return text.getvalue()
 
     def costs(self) -> dict[str, int]:
         """Passes of one image spent on training so far."""

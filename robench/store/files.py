@@ -1,41 +1,89 @@
-"""Files that are whole or not there, and locks: the only way robench writes results."""
+"""Files that are whole or not there: the only way robench writes results."""
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from robench.errors import StoreError, WriteError
 
-from robench.errors import StoreError
+WAITS = (0.1, 0.5, 2.0)
+"""Seconds before a write is tried again that failed for a reason which may pass."""
+
+_PASSING = {
+    errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EINTR, errno.EIO, errno.ENOSPC, errno.ESTALE,
+    errno.ETIMEDOUT,
+}  # fmt: skip
+"""A disk that is full for a moment, a network file system that is away for one."""
+
+UNFINISHED = ".tmp"
+"""How the names of files end that are being written."""
 
 
 def write(path: Path, data: bytes) -> None:
     """Write beside, make it last, rename: a reader sees the old file or the new one.
 
     Raises:
-        StoreError: the folder is read-only, full or gone.
+        WriteError: the folder is read-only, full or gone, and was so again a little later.
+    """
+    waits = list(WAITS)
+    while True:
+        try:
+            _write(path, data)
+            return
+        except OSError as error:
+            if not waits or error.errno not in _PASSING:
+                raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+            time.sleep(waits.pop(0))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, beside = tempfile.mkstemp(UNFINISHED, f".{path.name}.", path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).chmod(0o644)
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that nothing points to any more; that it cannot be is no harm."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process was writing, below a folder that nobody else writes in now."""
+    for path in folder.rglob(f".*{UNFINISHED}"):
+        remove(path)
+
+
+def move_aside(path: Path, aside: Path) -> Path:
+    """Move a file that cannot be trusted into a folder, under a name that is free there.
+
+    Raises:
+        WriteError: it cannot be moved.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(beside).chmod(0o644)
-            Path(beside).replace(path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        aside.mkdir(parents=True, exist_ok=True)
+        names = [aside / path.name] + [aside / f"{path.name}.{n}" for n in range(1, 1000)]
+        free = next(name for name in names if not name.exists())
+        return path.replace(free)
+    except (OSError, StopIteration) as error:
+        raise WriteError(f"cannot move {path} to {aside}: {error}") from error
 
 
 def write_json(path: Path, content: object) -> None:
@@ -67,28 +115,6 @@ def checksum(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock file; yields False at once when somebody else holds it and ``wait`` is off.
-
-    Raises:
-        StoreError: the folder cannot be written to.
-    """
-    lock = FileLock(path, timeout=-1 if wait else 0)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    except OSError as error:
-        raise StoreError(f"cannot lock {path}: {error.strerror or error}") from error
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def _sync_folder(folder: Path) -> None:

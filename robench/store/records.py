@@ -6,7 +6,7 @@ from pathlib import Path
 from robench.errors import StoreError
 from robench.settings import Plain
 from robench.store.cell import ATTACKED, PROTOCOL, Cell, Evaluation, Kept
-from robench.store.files import checksum, digest, read_json, write_json
+from robench.store.files import checksum, digest, move_aside, read_json, write_json
 
 SEAL = "seal"
 """Where a record keeps the digest of all else in it."""
@@ -41,9 +41,35 @@ class CellFolder:
         """Held while somebody works on the cell."""
         return self.path / ".lock"
 
+    @property
+    def events(self) -> Path:
+        """What happened, one JSON object a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What the cell's own process printed."""
+        return self.path / "log.txt"
+
+    @property
+    def damaged(self) -> Path:
+        """Where files are moved that cannot be trusted."""
+        return self.path / "damaged"
+
     def weights(self, checkpoint: Kept) -> Path:
         """Weights of a checkpoint; their SHA-256 stands in a file beside them."""
         return self.path / f"{checkpoint}.safetensors"
+
+    def copies(self, record: Plain) -> dict[Path, bytes]:
+        """Small files that say again what the record of a training says, and what they must be."""
+        found = {
+            path.with_suffix(".safetensors.sha256"): f"{facts['sha256']}  {path.name}\n".encode()
+            for name, facts in record["checkpoints"].items()
+            for path in [self.weights(name)]
+        }
+        if "curve" in record:
+            found[self.curve] = "".join(f"{line}\n" for line in record["curve"]).encode()
+        return found
 
     def outcome(self, evaluation: Evaluation) -> Path:
         """What is known of an evaluation; the outcome of every image is in the .npz beside it."""
@@ -69,7 +95,13 @@ def cell_folder(results: Path, cell: Cell) -> CellFolder:
 def cell_folders(results: Path) -> list[CellFolder]:
     """All cells below a results folder; one that is only locked has not begun."""
     folders = (path for path in sorted((results / "cells").glob("*/")) if path.is_dir())
-    return [CellFolder(path) for path in folders if any(p.name != ".lock" for p in path.iterdir())]
+    return [CellFolder(path) for path in folders if any(p.name[0] != "." for p in path.iterdir())]
+
+
+def set_aside(path: Path) -> Path:
+    """Move a file of a cell that cannot be trusted to where nobody reads it; where it is now."""
+    inside = path.parent.parent if path.parent.name == "eval" else path.parent
+    return move_aside(path, CellFolder(inside).damaged)
 
 
 def write_record(path: Path, record: Plain) -> None:

@@ -93,17 +93,26 @@ def test_a_changed_record_is_reported_and_redone(
     path.write_text(json.dumps(changed), encoding="utf-8")
     assert "was changed after it was written; not used" in robench("report").err
     again = robench(*grid)
-    assert f"{path.name} was changed after it was written; not used; redone" in again.err
+    said = " ".join(again.err.split())
+    assert f"{path.name} was changed after it was written; not used; moved to" in said
+    aside = path.parents[len(Path(where).parts) - 1] / "damaged" / path.name
+    assert json.loads(aside.read_text()) == changed
     measured = ["method", "n_stands", "robust_accuracy", "verdict", "epoch", "flags"]
     assert table()[measured].equals(before[measured])
 
 
-def test_a_damaged_curve_costs_no_number(robench: Robench) -> None:
+@pytest.mark.parametrize("name", ["train.csv", "best.safetensors.sha256"])
+def test_what_the_record_says_as_well_is_written_again(name: str, robench: Robench) -> None:
     robench("run", "-m", "natural", *QUICK)
-    (curve,) = Path("results/local/cells").glob("*/train.csv")
-    curve.write_text("")
+    (file,) = Path("results/local/cells").glob(f"*/{name}")
+    before, epochs = file.read_bytes(), Path("results/local/epochs.csv").read_bytes()
+    file.write_text("damaged")
     again = robench("run", "-m", "natural", *QUICK)
-    assert "train.csv cannot be read" in again.err
+    assert not trained(again)
+    assert f"{name} is missing or damaged; moved to" in " ".join(again.err.split())
+    assert file.read_bytes() == before
+    assert (file.parent / "damaged" / name).read_text() == "damaged"
+    assert Path("results/local/epochs.csv").read_bytes() == epochs
     assert len(table()) == 6
 
 

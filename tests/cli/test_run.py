@@ -58,7 +58,7 @@ def test_a_grid_leaves_whole_files_and_a_tidy_table(robench: Robench) -> None:
     ]
     names = {path.name for path in cells[0].iterdir()}
     weights = {f"{c}.safetensors{s}" for c in ("best", "last") for s in ("", ".sha256")}
-    assert names == {"cell.json", "train.csv", "eval", ".lock"} | weights
+    assert names == {"cell.json", "train.csv", "events.jsonl", "eval", ".lock"} | weights
     assert not list(Path("results").rglob(".*.tmp"))
 
 

@@ -1,6 +1,5 @@
 """Whole files or none, digests, locks."""
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", no_space)
+    monkeypatch.setattr(files, "WAITS", (0.0, 0.0))
     with pytest.raises(StoreError, match=r"cannot write .*cell.json: No space left on device"):
         files.write(path, b"new")
     assert path.read_bytes() == b"old"
@@ -55,26 +55,3 @@ def test_torn_and_foreign_files_are_named(content: bytes, tmp_path: Path) -> Non
     (tmp_path / "cell.json").write_bytes(content)
     with pytest.raises(StoreError, match=r"cell\.json"):
         files.read_json(tmp_path / "cell.json")
-
-
-def hold(
-    path: Path, held: "multiprocessing.synchronize.Event", done: "multiprocessing.synchronize.Event"
-) -> None:
-    with files.locked(path, wait=True):
-        held.set()
-        done.wait(30)
-
-
-def test_a_lock_is_for_one_process_at_a_time(tmp_path: Path) -> None:
-    context, path = multiprocessing.get_context("spawn"), tmp_path / "cells" / ".lock"
-    held, done = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(path, held, done))
-    other.start()
-    assert held.wait(30)
-    with files.locked(path, wait=False) as mine:
-        assert not mine
-    done.set()
-    with files.locked(path, wait=True) as mine:
-        assert mine
-    other.join(30)
-    assert other.exitcode == 0
