@@ -30,7 +30,7 @@ from robench.store.log import read_log
 from robench.store.records import CellFolder, cell_folder
 from robench.watch import Watch, stoppable
 
-TAIL = 30
+TAIL = 40
 """Last lines of a log that a record keeps."""
 
 
@@ -131,7 +131,7 @@ def _print_to(log: Path) -> None:
         os.dup2(handle, stream)
     sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))  # noqa: SIM115
     print(f"-- {datetime.now(UTC).isoformat(timespec='seconds')}, process {os.getpid()}")
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
 
 
 def _tail(log: Path) -> str:

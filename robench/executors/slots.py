@@ -18,8 +18,8 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-PRELOAD = ["robench.run"]
-"""What workers find imported: torch, and all that a cell needs."""
+PRELOAD = ["robench.run", "sklearn.datasets"]
+"""What workers find imported: torch, and what else takes long."""
 
 PAUSE = 0.1
 """Seconds between two looks at what has ended."""
