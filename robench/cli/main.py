@@ -16,7 +16,10 @@ import click
 from robench import __version__
 from robench.errors import RobenchError
 
-COMMANDS = ("run", "report", "status", "list", "show", "check", "binarise", "new", "doctor")
+COMMANDS = (
+    "run", "report", "status", "list", "show", "check", "binarise", "import-checkpoint", "new",
+    "doctor",
+)  # fmt: skip
 
 
 class Commands(click.Group):
@@ -30,7 +33,7 @@ class Commands(click.Group):
         """The function ``command`` of the module with the command's name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"robench.cli.{cmd_name}_command")
+        module = importlib.import_module(f"robench.cli.{cmd_name.replace('-', '_')}_command")
         command: click.Command = module.command
         return command
 
