@@ -15,6 +15,7 @@ import click
 
 from robench import __version__
 from robench.errors import RobenchError
+from robench.names import printable
 
 COMMANDS = (
     "run", "report", "status", "list", "show", "check", "binarise", "import-checkpoint", "new",
@@ -98,5 +99,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
     return code
