@@ -4,6 +4,7 @@
     ├── ConfigError   an option, a setting or a configuration file makes no sense
     ├── PluginError   a method or suite file is missing, named twice, or does not load
     ├── DataError     a data set is not where it was looked for, or is not what it should be
+    ├── ForeignError  a file from elsewhere cannot be read safely, or does not fit
     ├── StoreError    a file under the results folder is damaged or is not what it should be
     │   └── WriteError    one cannot be written: disk full, folder read-only or gone, lock lost
     ├── AttackError   an attack left its threat model, or returned something that is no image
@@ -38,6 +39,12 @@ class PluginError(RobenchError):
 
 class DataError(RobenchError):
     """A data set is not where it was looked for, or is not what it should be."""
+
+    exit_code = 2
+
+
+class ForeignError(RobenchError):
+    """A file from elsewhere cannot be read safely, or does not fit."""
 
     exit_code = 2
 

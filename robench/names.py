@@ -1,6 +1,7 @@
 """Names that users type: check them, and guess what was meant."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from robench.errors import ConfigError, RobenchError
@@ -16,6 +17,23 @@ def known(
     close = closest(name, there_are)
     hint = f"did you mean {close!r}?" if close else f"there are: {', '.join(there_are)}"
     raise error(f"no {kind} is called {name!r}; {hint}")
+
+
+def printable(text: str) -> str:
+    """The same in one line that does nothing to a terminal: other characters become spaces."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def in_a_file_name(text: str) -> str:
+    """The same as part of a file's name, which leads to no other folder and has no ending."""
+    return re.sub(r"[^\w@=+-]+", "-", text)[:100]
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a name from elsewhere is one of something in a folder, and no way out of it."""
+    return text not in ("", ".", "..") and text.isprintable() and not set(text) & set("/\\")
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:

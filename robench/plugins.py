@@ -8,6 +8,7 @@ with ``_`` (``from ._shared import ...``); those are no plugins, and count towar
 import ast
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ class Source:
             return f"two {NOUNS[self.kind]}s are called {self.name!r}: {both}; rename one"
         if isinstance(self.origin, Path) and not self.name.isidentifier():
             return f"{self._who} needs a name of letters, digits and _; rename it"
+        if not re.fullmatch(r"\w[\w-]*", self.name):  # cells' folders carry it
+            return f"{self._who} needs a name of letters, digits, _ and -; rename it"
         try:
             tree = self._tree()
         except PluginError as error:

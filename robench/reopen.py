@@ -14,6 +14,7 @@ from robench.errors import StoreError
 from robench.evaluation.recognition import check_recognised
 from robench.models.catalogue import build
 from robench.models.classifier import Network
+from robench.radius import parse_eps
 from robench.settings import Plain
 from robench.store.cell import Kept
 from robench.store.grid import flat
@@ -79,7 +80,7 @@ def reopen(
         _flat(identity["settings"]),
     )
     recipe = settings.change("recipe", RECIPES[dataset], _flat(identity["recipe"]))
-    eps = Fraction(identity["eps"])
+    eps = parse_eps(identity["eps"], identity["norm"])
     threat = Threat(identity["norm"], float(eps))
 
     def classifier() -> Network:

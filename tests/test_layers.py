@@ -12,8 +12,8 @@ import robench
 ROOT = Path(robench.__file__).parent
 
 ROOMS = [
-    "errors", "names", "radius", "versions", "settings", "imports", "loading", "plugins", "events",
-    "keeping", "watch", "seeds", "device", "intervals", "threat", "data", "models", "adversary",
+    "errors", "names", "archives", "radius", "versions", "settings", "imports", "loading", "plugins",
+    "events", "keeping", "watch", "seeds", "device", "intervals", "threat", "data", "models", "adversary",
     "training", "store", "saving", "evaluation", "chosen", "plan", "analysis", "reporting", "check",
     "entries", "work", "run", "executors", "reopen", "templates", "cli",
 ]  # fmt: skip
@@ -22,7 +22,7 @@ ROOMS = [
 LIGHT = [
     "robench", "robench.errors", "robench.names", "robench.radius", "robench.versions",
     "robench.settings", "robench.plugins", "robench.events", "robench.data.catalogue",
-    "robench.models.catalogue", "robench.training.recipe", "robench.store.cell",
+    "robench.models.catalogue", "robench.archives", "robench.training.recipe", "robench.store.cell",
     "robench.store.grid", "robench.store.records", "robench.store.provenance",
     "robench.analysis.summary", "robench.analysis.table", "robench.reporting.report",
     "robench.cli.main", "robench.cli.list_command", "robench.cli.status_command",

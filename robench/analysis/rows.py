@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from robench import settings
 from robench.errors import StoreError
 from robench.evaluation.outcomes import unpack
 from robench.intervals import wilson
+from robench.radius import parse_eps
 from robench.settings import Plain
 from robench.store.files import digest
 from robench.store.records import CellFolder, read_record
@@ -127,7 +127,7 @@ def _of_evaluation(cell: TrainedCell, evaluation: Plain) -> Row:
         "suite_key": digest([identity[name] for name in _OF_SUITE])[:8],
         "norm": identity["norm"],
         "eps": identity["eps"],
-        "eps_value": float(Fraction(identity["eps"])),
+        "eps_value": float(parse_eps(identity["eps"], identity["norm"])),
         "sweep": " ".join(identity["sweep"]),
         "test_limit": identity["test_limit"],
         "verdict": evaluation["verdict"],

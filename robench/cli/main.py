@@ -15,8 +15,12 @@ import click
 
 from robench import __version__
 from robench.errors import RobenchError, Stopped
+from robench.names import printable
 
-COMMANDS = ("run", "report", "status", "list", "show", "check", "binarise", "new", "doctor")
+COMMANDS = (
+    "run", "report", "status", "list", "show", "check", "binarise", "import-checkpoint", "new",
+    "doctor",
+)  # fmt: skip
 
 
 class Commands(click.Group):
@@ -30,7 +34,7 @@ class Commands(click.Group):
         """The function ``command`` of the module with the command's name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"robench.cli.{cmd_name}_command")
+        module = importlib.import_module(f"robench.cli.{cmd_name.replace('-', '_')}_command")
         command: click.Command = module.command
         return command
 
@@ -99,5 +103,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
     return code

@@ -17,6 +17,7 @@ def command(results: tuple[Path, ...]) -> int:
     from rich.console import Console
 
     from robench.errors import RobenchError
+    from robench.names import printable
     from robench.reporting import claims, measures
     from robench.reporting.report import report
     from robench.reporting.tables import least_width, terminal
@@ -40,7 +41,7 @@ def command(results: tuple[Path, ...]) -> int:
                 console.print(claims.terminal(found.claims))
         click.echo(drawn.get(), nl=False)
         for problem in found.problems:
-            click.echo(f"warning: {problem}", err=True)
+            click.echo(f"warning: {printable(problem)}", err=True)
         if isinstance(found.written, RobenchError):
             click.echo(f"error: {found.written}", err=True)
             code = found.written.exit_code

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robench.data.download import download as fetch
 from robench.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Part = tuple[Pixels, Labels]
 """Images (N, C, H, W) and labels (N,)."""
+Reader = Callable[[Path, bool], Part]
+"""The training part of what lies under a root, or the test part."""
 
 
 def read(name: str, root: Path, download: bool) -> dict[str, Part]:
@@ -24,16 +27,28 @@ def read(name: str, root: Path, download: bool) -> dict[str, Part]:
     if name == "digits":
         return {"all": _digits()}
     parts, folder = _TORCHVISION[name]
+    where = root.absolute() / folder
     try:
-        return {part: parts(root, part == "train", download) for part in ("train", "test")}
+        return _official(parts, root)
     except Exception as error:  # a damaged file fails in as many ways as there are formats
-        where = root.absolute() / folder
-        if download:
-            raise DataError(f"{name} could not be downloaded to {where}: {error}") from error
-        state = "is damaged or incomplete" if where.exists() else "is not there"
-        raise DataError(
-            f"{name}: {where} {state}; point --data-root at a torchvision root, or add --download"
-        ) from error
+        if not download:
+            state = "is damaged or incomplete" if where.exists() else "is not there"
+            add = "point --data-root at a torchvision root, or add --download"
+            raise DataError(f"{name}: {where} {state}; {add}") from error
+    try:
+        fetch(name, root)
+        return _official(parts, root)
+    except Exception as error:
+        raise DataError(f"{name} could not be downloaded to {where}: {error}") from error
+
+
+def _official(parts: Reader, root: Path) -> dict[str, Part]:
+    """Both parts from files that are there; torchvision is never asked to download them.
+
+    CIFAR's files are pickles, which run code when they are loaded. torchvision loads none whose MD5
+    is not that of the official file, and looks each time, whether or not it was downloaded now.
+    """
+    return {part: parts(root, part == "train") for part in ("train", "test")}
 
 
 def _digits() -> Part:
@@ -43,51 +58,48 @@ def _digits() -> Part:
     return digits.images.astype(np.uint8)[:, None], digits.target.astype(np.int64)
 
 
-def _mnist_like(name: str) -> Callable[[Path, bool, bool], Part]:
-    def part(root: Path, train: bool, download: bool) -> Part:
+def _mnist_like(name: str) -> Reader:
+    def part(root: Path, train: bool) -> Part:
         import torchvision
 
-        data: Any = getattr(torchvision.datasets, name)(root, train=train, download=download)
+        data: Any = getattr(torchvision.datasets, name)(root, train=train)
         return data.data.numpy()[:, None], data.targets.numpy().astype(np.int64)
 
     return part
 
 
-def _cifar_like(name: str) -> Callable[[Path, bool, bool], Part]:
-    def part(root: Path, train: bool, download: bool) -> Part:
+def _cifar_like(name: str) -> Reader:
+    def part(root: Path, train: bool) -> Part:
         import torchvision
 
-        data: Any = getattr(torchvision.datasets, name)(root, train=train, download=download)
+        data: Any = getattr(torchvision.datasets, name)(root, train=train)
         return data.data.transpose(0, 3, 1, 2), np.asarray(data.targets, dtype=np.int64)
 
     return part
 
 
-def _svhn(root: Path, train: bool, download: bool) -> Part:
+def _svhn(root: Path, train: bool) -> Part:
     import torchvision
 
     part = "train" if train else "test"
-    data: Any = torchvision.datasets.SVHN(root, split=part, download=download)
+    data: Any = torchvision.datasets.SVHN(root, split=part)
     return data.data, data.labels.astype(np.int64)
 
 
-def _imagenette(root: Path, train: bool, download: bool) -> Part:
+def _imagenette(root: Path, train: bool) -> Part:
     """The 160-pixel version, the middle square of each photograph."""
     import torchvision
     from torchvision.transforms import v2
 
     part = "train" if train else "val"
     square = v2.Compose([v2.Resize(160), v2.CenterCrop(160)])
-    there = (root / "imagenette2-160").is_dir()  # torchvision refuses to download a second time
-    data: Any = torchvision.datasets.Imagenette(
-        root, split=part, size="160px", download=download and not there, transform=square
-    )
+    data: Any = torchvision.datasets.Imagenette(root, split=part, size="160px", transform=square)
     images = np.stack([np.asarray(image.convert("RGB")) for image, _ in data])
     labels = np.asarray([label for _, label in data._samples], dtype=np.int64)
     return images.transpose(0, 3, 1, 2), labels
 
 
-_TORCHVISION: dict[str, tuple[Callable[[Path, bool, bool], Part], str]] = {
+_TORCHVISION: dict[str, tuple[Reader, str]] = {
     "mnist": (_mnist_like("MNIST"), "MNIST/raw"),
     "fashion-mnist": (_mnist_like("FashionMNIST"), "FashionMNIST/raw"),
     "kmnist": (_mnist_like("KMNIST"), "KMNIST/raw"),

@@ -1,16 +1,26 @@
 """The outcome of every image, packed: the evidence behind each number of a table."""
 
 import io
+import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from robench.archives import check_zip
 from robench.errors import StoreError
 
 Mask = npt.NDArray[np.bool_]
+
+MOST_IMAGES = 1_000_000
+"""Of one evaluation: no data set that robench knows has a tenth as many."""
+
+_MOST_BYTES = 64 * 8 * MOST_IMAGES
+"""Of one file: every image measured in 64 ways."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +67,57 @@ def unpack(path: Path) -> Outcomes:
         StoreError: the file is damaged or holds something else.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+        _look_through(path)
+        with np.load(path, allow_pickle=False) as file:
             y, origin = file["y"].astype(np.int64), file["origin"].astype(np.int64)
-            stands = {
-                name.removeprefix("stands."): np.unpackbits(file[name], count=len(y)).astype(bool)
-                for name in file.files
-                if name.startswith("stands.")
-            }
-            carried = np.unpackbits(file["carried"], count=len(y)).astype(bool)
-            measured = {
-                name.removeprefix("measured."): file[name]
-                for name in file.files
-                if name.startswith("measured.")
-            }
+            arrays = {name: file[name] for name in file.files}
     except Exception as error:  # zip, numpy and zlib each have their own
         raise StoreError(f"{path} cannot be read: {error}") from error
-    if "natural" not in stands or len(origin) != len(y):
+    packed = _below("stands.", arrays)
+    masks = [*packed.values(), arrays.get("carried")]
+    if "natural" not in packed or len(origin) != len(y) or not all(_fits(m, y) for m in masks):
         raise StoreError(f"{path} holds no outcomes")
+    stands = {name: _unpacked(mask, y) for name, mask in packed.items()}
+    carried, measured = _unpacked(arrays["carried"], y), _below("measured.", arrays)
     return Outcomes(stands, y, origin, carried, measured)
+
+
+def _look_through(path: Path) -> None:
+    """Raise unless every array is as long as its header says, of numbers, and of a sane length.
+
+    Numpy makes room for as many numbers as a header asks for, whether or not they are there.
+    """
+    with zipfile.ZipFile(path) as archive:
+        check_zip(archive, _MOST_BYTES)
+        for member in archive.infolist():
+            with archive.open(member) as stream:
+                shape, dtype = _header(stream)
+                said = math.prod(shape) * dtype.itemsize + stream.tell()
+            if dtype.kind not in "biuf" or len(shape) != 1 or shape[0] > MOST_IMAGES:
+                raise ValueError(f"{member.filename} is no list of numbers, or too long")
+            if said != member.file_size:
+                raise ValueError(f"{member.filename} has {member.file_size:,} bytes, not {said:,}")
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError("it is of a format that robench does not write")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    return shape, dtype
+
+
+def _fits(mask: npt.NDArray[Any] | None, y: npt.NDArray[np.int64]) -> bool:
+    """Whether these are the bits of as many images as there are labels."""
+    return mask is not None and mask.dtype == np.uint8 and len(mask) == -(-len(y) // 8)
+
+
+def _unpacked(mask: npt.NDArray[Any], y: npt.NDArray[np.int64]) -> Mask:
+    return np.unpackbits(mask, count=len(y)).astype(bool)
+
+
+def _below(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): values
+        for name, values in arrays.items()
+        if name.startswith(prefix)
+    }

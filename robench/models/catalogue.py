@@ -90,7 +90,7 @@ def build(name: str, facts: Facts, *, normalise: bool) -> Network:
 
     from robench.models.classifier import Classifier, MapClassifier
 
-    model = MODELS[name]
+    model = MODELS[names.known("model", name, MODELS)]
     module, function = model.maker.split(":")
     maker = getattr(importlib.import_module(f"robench.models.{module}"), function)
     size = {"size": facts.shape[1]} if function == "lenet" else {}

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from robench.analysis.claims import Judged, Tested, Verdict
 from robench.analysis.differences import Difference
+from robench.reporting.words import escaped
 
 _HEAD = ("| where | against | points, 95 % interval | verdict |", "| --- | --- | ---: | --- |")
 
@@ -53,13 +54,18 @@ def markdown(found: list[Tested]) -> str:
     """The page's section of claims."""
     parts = ["## Claims", CAPTION, overview(found)]
     for tested in found:
-        parts.append(f"**{tested.claim.says}** ({tested.claim.source}). {asked(tested)}.")
+        says, source = escaped(tested.claim.says), escaped(tested.claim.source)
+        parts.append(f"**{says}** ({source}). {escaped(asked(tested))}.")
         rows = [
-            f"| {one.place} | {one.against} | {points(one.difference)} | {one.verdict} |"
+            [escaped(one.place), escaped(one.against), points(one.difference), one.verdict]
             for one in tested.judged
         ]
-        parts.append("\n".join([*_HEAD, *rows]) if rows else "Nothing was measured.")
-        parts += [tested.claim.remark] * bool(tested.claim.remark)
+        parts.append(
+            "\n".join([*_HEAD, *(f"| {' | '.join(row)} |" for row in rows)])
+            if rows
+            else "Nothing was measured."
+        )
+        parts += [escaped(tested.claim.remark)] * bool(tested.claim.remark)
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,7 +75,8 @@ def overview(found: list[Tested]) -> str:
     lines = [["method", "claim", *verdicts], ["---", "---", *["---:"] * len(verdicts)]]
     for tested in found:
         counts = [str(sum(one.verdict == verdict for one in tested.judged)) for verdict in verdicts]
-        lines.append([f"`{tested.claim.method}`", tested.claim.says, *counts])
+        own = f"`{escaped(tested.claim.method)}`", escaped(tested.claim.says)
+        lines.append([*own, *counts])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

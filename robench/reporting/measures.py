@@ -15,6 +15,7 @@ from rich.text import Text
 from robench.analysis.measured import Drawn, Measured
 from robench.analysis.summary import Estimate
 from robench.reporting.figures import STYLE, Look, save
+from robench.reporting.words import escaped
 
 
 def title(found: Measured) -> str:
@@ -92,9 +93,10 @@ def _block(found: Measured, names: list[str]) -> Table:
 def markdown(found: Measured) -> str:
     """A GitHub table with its caption."""
     rows = [["", *found.columns], ["---", *["---:"] * len(found.columns)], *cells(found)]
-    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+    lines = [" | ".join(escaped(cell) for cell in row) for row in rows]
     table = "\n".join(f"| {line} |" for line in lines)
-    return f"### {title(found)}\n\n{table}\n\n{' '.join(caption(found))}\n"
+    below = escaped(" ".join(caption(found)))
+    return f"### {escaped(title(found))}\n\n{table}\n\n{below}\n"
 
 
 def draw(found: Measured, look: Look, folder: Path, name: str) -> list[Path]:

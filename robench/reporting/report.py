@@ -14,8 +14,10 @@ from robench.analysis.measured import Measured, measured
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import read, write_tables
 from robench.errors import ConfigError, StoreError
+from robench.names import in_a_file_name
 from robench.reporting import claims as said
 from robench.reporting import figures, measures, tables, traces
+from robench.reporting.words import escaped
 from robench.store.files import digest, write
 from robench.store.records import cell_folders
 
@@ -73,10 +75,10 @@ def _write(
     results: Path,
 ) -> Path:
     """Every table and figure in a file of its own, and the page."""
-    folder = results / "report"
+    folder = _inside(results)
     drawn_together = [[line.label for line in summary.lines] for summary in found]
     look = figures.looks(drawn_together + [[*table.columns] for table in measuring])
-    page = [f"# Report of {results.resolve().name}", f"Written by robench {__version__}."]
+    page = [f"# Report of {escaped(results.resolve().name)}", f"Written by robench {__version__}."]
     if tested:
         page.append(said.markdown(tested))
         write(folder / "tables" / "claims.md", f"{said.overview(tested)}\n".encode())
@@ -95,7 +97,9 @@ def _write(
         shown = measures.draw(table, look, folder / "figures", name)
         page += _section(folder, name, measures.markdown(table), shown)
     if problems:
-        page.append("### Not trusted\n\n" + "\n".join(f"- {problem}" for problem in problems))
+        page.append(
+            "### Not trusted\n\n" + "\n".join(f"- {escaped(problem)}" for problem in problems)
+        )
     write(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False).encode())
     path = folder / "report.md"
     text = "\n\n".join(part for part in page if part) + "\n"
@@ -133,4 +137,13 @@ def _name(of: Mapping[str, object]) -> str:
     """A table's file name, which stays as it is when others come to stand beside it."""
     shared = {name: str(value) for name, value in of.items()}
     said = "-".join(shared[name] for name in ("dataset", "model", "suite", "norm"))
-    return f"{said.replace(' @', '-')}-{digest(shared)[:8]}"
+    return f"{in_a_file_name(said.replace(' @', '-'))}-{digest(shared)[:8]}"
+
+
+def _inside(results: Path) -> Path:
+    """The report's folder; an error where a link leads out of the results, which may be foreign."""
+    folder = results / "report"
+    for path in (folder, folder / "tables", folder / "figures"):
+        if not path.resolve().is_relative_to(results.resolve()):
+            raise StoreError(f"{path} leads out of {results}: nothing is written there")
+    return folder

@@ -38,12 +38,12 @@ def markdown(summary: Summary) -> str:
     """A GitHub table with its caption."""
     header = words.header(summary)
     rows = [header, ["---", *["---:"] * (len(header) - 1)], *words.cells(summary)]
-    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
-    below = "\n".join(f"- {line}" for line in words.footnotes(summary))
+    lines = [" | ".join(words.escaped(cell) for cell in row) for row in rows]
+    below = "\n".join(f"- {words.escaped(line)}" for line in words.footnotes(summary))
     parts = [
-        f"### {words.title(summary)}",
+        f"### {words.escaped(words.title(summary))}",
         "\n".join(f"| {line} |" for line in lines),
-        " ".join(words.caption(summary)),
+        words.escaped(" ".join(words.caption(summary))),
         below,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

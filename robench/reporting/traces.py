@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from robench.analysis.summary import Line, Summary
 from robench.analysis.table import COLUMNS
+from robench.names import in_a_file_name
 from robench.reporting.figures import STYLE, Look, save
 
 _STROKES = ("-", "--", ":", "-.")
@@ -57,7 +58,7 @@ def _draw(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel(quantity)
-        return save(figure, axes, rows, folder / f"trace-{quantity}-{name}")
+        return save(figure, axes, rows, folder / f"trace-{in_a_file_name(quantity)}-{name}")
 
 
 def _stroke(

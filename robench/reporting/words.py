@@ -17,6 +17,11 @@ VERDICTS = {
 _UNFINISHED = "it was interrupted, or goes on elsewhere"
 
 
+def escaped(text: str) -> str:
+    """For Markdown: no end of a cell, no HTML, no link. Brackets of settings stay as they are."""
+    return text.replace("|", "\\|").replace("<", "\\<").replace("](", "]\\(")
+
+
 def percent(value: float, n: int) -> str:
     """In per cent, with the decimals that ``n`` images can carry."""
     return f"{100 * value:.{2 if n >= 2000 else 1}f}"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from robench.errors import StoreError
+from robench.names import is_file_name
 from robench.store.files import digest, read_json, write, write_json
 
 
@@ -31,5 +32,8 @@ def asked(results: Path) -> tuple[dict[str, set[str]], list[str]]:
             problems.append(f"{path} holds no cells")
             continue
         for name, evaluations in cells.items():
+            if not is_file_name(name):
+                problems.append(f"{path} names {name!r}, which is no cell's folder; not looked at")
+                continue
             found.setdefault(name, set()).update(map(str, evaluations))
     return found, problems

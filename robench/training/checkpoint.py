@@ -13,14 +13,19 @@ from robench.errors import StoreError
 from robench.keeping import State
 from robench.seeds import derive, seeded
 from robench.settings import Plain
-from robench.training.method import Method, Run
+from robench.training.method import Method, Run, State
 from robench.training.train import Checkpoint
 
 
 def to_bytes(checkpoint: Checkpoint, about: Plain) -> bytes:
     """A safetensors file: the tensors, and in its header what is needed to use them."""
-    tensors = {name: value.contiguous() for name, value in checkpoint.tensors.items()}
-    return safetensors.torch.save(tensors, {"robench": json.dumps(about, sort_keys=True)})
+    return packed(checkpoint.tensors, about)
+
+
+def packed(tensors: State, about: Plain) -> bytes:
+    """The same of tensors that are named already: ``model.*`` and ``state.*``."""
+    whole = {name: value.contiguous() for name, value in tensors.items()}
+    return safetensors.torch.save(whole, {"robench": json.dumps(about, sort_keys=True)})
 
 
 def pack_state(state: State) -> bytes:
@@ -59,6 +64,8 @@ def restore(
         StoreError: the file's tensors are not the ones that the module has.
     """
     try:
+        # It checks the header's length, types, shapes and offsets against the file before it makes
+        # room for any tensor.
         tensors = safetensors.torch.load_file(path, device=str(device))
         with seeded(derive(seed, "init")):
             model = method.build(classifier, run).to(device)

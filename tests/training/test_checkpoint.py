@@ -1,5 +1,6 @@
 """Weights as files: what comes back is what was trained."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,41 @@ def test_a_file_that_does_not_fit_is_refused(damage: str, path: Path, data: Data
     run = new_run(data, Threat("Linf", 0.03), tiny.RECIPE)
     with pytest.raises(StoreError, match=r"best.safetensors does not fit its cell"):
         restore(path, method("madry"), tiny.classifier, run, 0, CPU)
+
+
+def header(**tensors: tuple[str, list[int], list[int]]) -> bytes:
+    """The beginning of a safetensors file that says what it likes of its tensors."""
+    said = {
+        name: {"dtype": dtype, "shape": shape, "data_offsets": place}
+        for name, (dtype, shape, place) in tensors.items()
+    }
+    text = json.dumps(said).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+FOUR = ("F32", [4], [0, 16])
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param((2**60).to_bytes(8, "little") + b"{}", id="header of 2^60 bytes"),
+        pytest.param((90_000_000).to_bytes(8, "little") + b"{}", id="header of 90 MB"),
+        pytest.param(header(a=FOUR, b=FOUR), id="two in one place"),
+        pytest.param(header(a=("F32", [4], [16, 32])), id="a hole"),
+        pytest.param(header(a=("F32", [8], [0, 32])), id="beyond the end"),
+        pytest.param(header(a=("X9", [4], [0, 16])), id="no type"),
+        pytest.param(header(a=("F6_E2M3", [4], [0, 3])), id="a type that torch has not"),
+        pytest.param(header(a=("F32", [2**60], [0, 16])), id="2^60 numbers"),
+        pytest.param(header(a=("F32", [2**62, 4, 4], [0, 16])), id="more than can be counted"),
+        pytest.param(header(a=("F32", [-4], [0, 16])), id="negative"),
+        pytest.param((100_000).to_bytes(8, "little") + b"[" * 100_000, id="deep"),
+    ],
+)
+def test_what_a_header_declares_is_not_believed(begin: bytes, tmp_path: Path, data: Data) -> None:
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(begin + bytes(16))
+    run = new_run(data, Threat("Linf", 0.03), tiny.RECIPE)
+    with pytest.raises(StoreError, match=r"best.safetensors does not fit its cell: ") as error:
+        restore(path, method("madry"), tiny.classifier, run, 0, CPU)
+    assert "\n" not in str(error.value)
