@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from robench.analysis import table
 from robench.entries import about
-from robench.errors import StoreError, WriteError
+from robench.errors import StoreError
 from robench.evaluation.stored import is_of, read_any, share, trusted
 from robench.events import Finished, Started, Warned
 from robench.plan import Job, Plan
@@ -101,7 +101,7 @@ def _free(path: Path, locks: dict[Path, Lock]) -> bool:
 
 
 def work_on(job: Job, part: Part, plan: Plan, results: Path, rerun: Rerun, watch: Watch) -> Done:
-    """One job, if nobody else is at it; a disk that cannot be written to ends no other job.
+    """One job, if nobody else is at it; a full disk or a damaged file ends no other job.
 
     Raises:
         Stopped: on request, when what there was is saved.
@@ -115,7 +115,7 @@ def work_on(job: Job, part: Part, plan: Plan, results: Path, rerun: Rerun, watch
             return Done(fine=_whole(job, plan, folder, rerun, watch))
     except _Busy as elsewhere:
         return Done(busy=elsewhere.lock)
-    except WriteError as error:
+    except StoreError as error:
         return Done(reason=f"{job.cell.label} seed {job.cell.seed} is left as it is: {error}")
 
 
@@ -127,7 +127,7 @@ def after_crash(job: Job, folder: CellFolder, reason: str, tail: str, watch: Wat
         return Done()
     except _Busy as elsewhere:  # it is not gone after all
         return Done(busy=elsewhere.lock)
-    except WriteError as error:
+    except StoreError as error:
         return Done(reason=f"{job.cell.label} seed {job.cell.seed}: {reason}; {error}")
 
 
@@ -142,12 +142,12 @@ class _Busy(Exception):  # noqa: N818 - nothing erred
 @contextmanager
 def _mine(folder: CellFolder, watch: Watch) -> Iterator[None]:
     """Hold a cell's lock, and log its events; what a killed process was writing there is swept."""
-    watch.lost = ""
-    with Lock(folder.lock).held(lost=watch.lose) as mine:
+    lock = Lock(folder.lock)
+    with lock.held() as mine:
         if not mine:
             raise _Busy(folder.lock)
         sweep(folder.path)
-        with watch.logged(log_to(folder.events, watch.run)):
+        with watch.over(log_to(folder.events, watch.run), lock.check):
             yield
 
 

@@ -55,18 +55,19 @@ class Saver:
 
     def between(self, state: Callable[[], State]) -> None:
         """Between two steps: save when it is time to, or when the work is to stop."""
-        self._stop_if_lost()
+        self._watch.check_lock()
         if self._watch.asked or time.monotonic() - self._saved >= self._watch.save_every:
             self._save(state)
 
     def ended(self, state: Callable[[], State]) -> None:
         """At the end of an epoch or an attack, save, unless that would be most of the work."""
-        self._stop_if_lost()
+        self._watch.check_lock()
         if self._watch.asked or time.monotonic() - self._saved >= SHARE * self._cost:
             self._save(state)
 
     def close(self) -> None:
         """Write the record for good; a state stays only with what did not end well."""
+        self._watch.check_lock(now=True)
         ended_well = self._record["status"] == "ok"
         if ended_well:
             self._record.pop("saved", None)
@@ -79,6 +80,7 @@ class Saver:
         content = pack_state(state())
         sha256 = hashlib.sha256(content).hexdigest()
         file = self._path.with_name(f"{self._path.stem}.state-{sha256[:16]}.pt")
+        self._watch.check_lock(now=True)
         try:
             write(file, content)
             said = {"file": file.name, "sha256": sha256, "bytes": len(content), "format": FORMAT}
@@ -96,7 +98,3 @@ class Saver:
         for file in self._path.parent.glob(f"{self._path.stem}.state-*.pt"):
             if file.name != keep:
                 remove(file)
-
-    def _stop_if_lost(self) -> None:
-        if self._watch.lost:
-            raise WriteError(f"{self._watch.lost}; left to whoever has it now")

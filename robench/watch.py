@@ -24,12 +24,12 @@ class Watch:
     """Tells this run from others: records and events carry it."""
     asked: int = 0
     """The signal by which it was asked to stop."""
-    lost: str = ""
-    """Why the present cell is no longer this process's to write."""
     leaving: Callable[[], None] = field(default=lambda: None)
     """What is done when it is asked a second time, just before it leaves at once."""
     log: Tell | None = None
     """Hears of the present cell's events as well."""
+    check_lock: Callable[..., None] = field(default=lambda now=False: None)
+    """Raises when the present cell is no longer this process's to write."""
 
     def tell(self, event: Event) -> None:
         """Say what happened."""
@@ -38,22 +38,18 @@ class Watch:
         self.listener(event)
 
     @contextmanager
-    def logged(self, log: Tell) -> Iterator[None]:
-        """Let a cell's log hear of events, in place of the one around it."""
-        before, self.log = self.log, log
+    def over(self, log: Tell, check_lock: Callable[..., None]) -> Iterator[None]:
+        """Watch over a cell: its log and its lock take the place of those around it."""
+        before, self.log, self.check_lock = (self.log, self.check_lock), log, check_lock
         try:
             yield
         finally:
-            self.log = before
+            self.log, self.check_lock = before
 
     def check(self) -> None:
         """Raise when the work should stop here, where there is nothing to save."""
         if self.asked:
             raise Stopped(self.asked)
-
-    def lose(self, why: str) -> None:
-        """Note that the present cell has become somebody else's."""
-        self.lost = why
 
 
 @contextmanager

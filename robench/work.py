@@ -65,6 +65,7 @@ def train_cell(
             job.method, maker, data, cell.recipe, threat, cell.seed, listen, cell.name, keeper
         )
         look = partial(_look, job, data)
+        watch.check_lock(now=True)
         record |= saved(trained, folder, record, look) | {"status": "ok"}
     except WriteError:
         raise
@@ -130,10 +131,11 @@ def evaluate_cell(
     for path, record in zip(paths, records, strict=True):
         write_record(path, record)
     watch.tell(Evaluating(cell.name, describe(job, *together), len(data.test)))
+    weights = folder.weights(together[0].checkpoint)
+    check_weights(weights, kept["sha256"])  # damage is no failure of the attack
     try:
-        weights = folder.weights(together[0].checkpoint)
-        check_weights(weights, kept["sha256"])
         found = _attack(job, together, plan, weights, kept, watch, saver)
+        watch.check_lock(now=True)
         for record, path, evaluated in zip(records, paths, found, strict=True):
             record |= outcome(evaluated, path)
     except WriteError:

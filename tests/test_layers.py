@@ -12,10 +12,11 @@ import robench
 ROOT = Path(robench.__file__).parent
 
 ROOMS = [
-    "errors", "names", "archives", "radius", "versions", "settings", "imports", "loading", "plugins",
-    "events", "keeping", "watch", "seeds", "device", "intervals", "threat", "data", "models", "adversary",
-    "training", "store", "saving", "evaluation", "chosen", "plan", "analysis", "reporting", "check",
-    "entries", "work", "run", "executors", "reopen", "templates", "cli",
+    "errors", "names", "archives", "radius", "versions", "settings", "imports", "loading",
+    "plugins", "events", "keeping", "watch", "seeds", "device", "intervals", "threat", "data",
+    "models", "adversary", "training", "store", "saving", "evaluation", "chosen", "plan",
+    "analysis", "reporting", "check", "entries", "work", "run", "executors", "reopen", "templates",
+    "cli",
 ]  # fmt: skip
 """In the order in which data flows: a room may use those above it, never those below."""
 

@@ -9,14 +9,13 @@ is the same whoever writes it, so a lock that fails costs double work, never a w
 
 import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import (
     BaseFileLock,
     FileLock,
-    LeaseCompromise,
     LeaseSettingsMismatch,
     SoftFileLease,
     Timeout,
@@ -32,27 +31,23 @@ BEAT = 15.0
 
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
-Lost = Callable[[str], None]
-"""Told why, from another thread, that a lock is all of a sudden somebody else's: write no more."""
-
 
 class Lock:
     """A lock file and its lease; keep the object while you try: a stale lease is one seen to be."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lost: Lost | None = None
+        self._looked = 0.0
         self._flock = FileLock(path, timeout=0, fallback_to_soft=False)
         self._lease = SoftFileLease(
             _lease_of(path),
             lease_duration=LEASE,
             heartbeat_interval=min(BEAT, LEASE / 3),
             timeout=0,
-            on_compromise=self._compromised,
         )
 
     @contextmanager
-    def held(self, *, wait: bool = False, lost: Lost | None = None) -> Iterator[bool]:
+    def held(self, *, wait: bool = False) -> Iterator[bool]:
         """Hold it; yields False at once when somebody else does and ``wait`` is off.
 
         Raises:
@@ -65,8 +60,23 @@ class Lock:
             except (OSError, LeaseSettingsMismatch) as error:
                 why = getattr(error, "strerror", None) or error
                 raise WriteError(f"cannot lock {self.path}: {why}") from error
-            self._lost = lost
             yield mine
+
+    def check(self, *, now: bool = False) -> None:
+        """Raise when a lock that was held has become somebody else's; looks once a second, or now.
+
+        A process that was stopped for longer than a lease lasts finds it taken over; in a folder
+        that was removed it finds none.
+        """
+        if not now and time.monotonic() - self._looked < 1:
+            return
+        self._looked, token = time.monotonic(), self._lease.token
+        try:
+            mine = token is not None and token in _lease_of(self.path).read_text(errors="replace")
+        except OSError:
+            mine = False
+        if not mine:
+            raise WriteError(f"the lock {self.path} was lost; left to whoever has it now")
 
     def is_free(self) -> bool:
         """Whether nobody holds it at this moment."""
@@ -81,10 +91,6 @@ class Lock:
             if error.errno not in _NO_FLOCK:
                 raise
             return True
-
-    def _compromised(self, why: LeaseCompromise) -> None:
-        if self._lost is not None:
-            self._lost(f"the lock {self.path} was lost: {why.reason}")
 
 
 def heartbeat(path: Path) -> float | None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from robench.errors import StoreError
-from robench.keeping import State
+from robench.keeping import State as Saved
 from robench.seeds import derive, seeded
 from robench.settings import Plain
 from robench.training.method import Method, Run, State
@@ -28,14 +28,14 @@ def packed(tensors: State, about: Plain) -> bytes:
     return safetensors.torch.save(whole, {"robench": json.dumps(about, sort_keys=True)})
 
 
-def pack_state(state: State) -> bytes:
+def pack_state(state: Saved) -> bytes:
     """A state of training as ``torch.save`` writes it."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
 
 
-def unpack_state(content: bytes) -> State:
+def unpack_state(content: bytes) -> Saved:
     """What ``pack_state`` was given, on the CPU.
 
     Raises:

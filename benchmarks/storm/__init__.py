@@ -1,0 +1,1 @@
+"""What `benchmarks/chaos.py` is made of."""
