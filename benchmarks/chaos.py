@@ -59,6 +59,7 @@ def main(
     kills: int, processes: int, jobs: int, seeds: str, seed: int, every: float,
     without_flock: bool, megabytes: int, only: tuple[str, ...], keep: Path | None,
 ) -> None:  # fmt: skip
+    """Calm, storm, peace, and the difference."""
     grid = (*GRID, "--seeds", seeds)
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -155,7 +155,7 @@ def _whole(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch)
     for path in (folder.record, *map(folder.outcome, job.evaluations)):
         _check(path, watch)
     _mend(folder, watch)
-    if left(job, folder, rerun).train:
+    if left(job, folder, rerun).train or _damaged(folder):
         _train(job, plan, folder, rerun, watch)
     return _attack(job, plan, folder, rerun, watch)
 
@@ -203,7 +203,7 @@ def _train(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch)
         with _mine(source, watch):
             _provide(job.start, plan, source, rerun, watch)
     if before is not None and before["status"] == "ok" and rerun != "always":
-        _say_damaged(folder, before, watch)
+        _say_damaged(folder, watch)
     train_cell(job, plan.data[job.cell.dataset], folder, watch, _again(before, rerun))
 
 
@@ -212,12 +212,19 @@ def _again(before: Plain | None, rerun: Rerun) -> Plain | None:
     return None if before is None or before["status"] == "ok" or rerun == "always" else before
 
 
-def _say_damaged(folder: CellFolder, record: Plain, watch: Watch) -> None:
-    """Name weights that are not what their record says, and move them out of the way."""
-    for name, facts in record["checkpoints"].items():
-        path = folder.weights(name)
-        if path.is_file() and checksum(path) != facts["sha256"]:
-            watch.tell(Warned(f"{path} is damaged; moved to {set_aside(path)}"))
+def _damaged(folder: CellFolder) -> list[Path]:
+    """Weights that are there, and not what their record says; those that are gone may be."""
+    record = trusted(folder.record)
+    if record is None or record["status"] != "ok":
+        return []
+    kept = {folder.weights(name): facts for name, facts in record["checkpoints"].items()}
+    return [p for p, facts in kept.items() if p.is_file() and checksum(p) != facts["sha256"]]
+
+
+def _say_damaged(folder: CellFolder, watch: Watch) -> None:
+    """Name weights that cannot be trusted, and move them out of the way."""
+    for path in _damaged(folder):
+        watch.tell(Warned(f"{path} is damaged; moved to {set_aside(path).parent}"))
     watch.tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
 
 

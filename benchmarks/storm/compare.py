@@ -1,7 +1,6 @@
-"""What a storm has left, against the same grid in calm: nothing may be lost, torn, other or double."""
+"""What a storm has left, against the same grid in calm: nothing lost, torn, other or double."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass, field
@@ -119,11 +118,3 @@ def _double(folder: CellFolder) -> list[str]:
         if line.get("event") == "finished" and line.get("status") == "ok"
     )
     return [f"{label}: {count} times" for label, count in ended.items() if count > 1]
-
-
-def passes(results: Path) -> dict[str, Any]:
-    """Passes of each training, for a look by a person."""
-    return {
-        folder.path.name: json.loads(folder.record.read_bytes()).get("forwards")
-        for folder in cell_folders(results)
-    }

@@ -56,7 +56,8 @@ class Storm:
             return False
         pid = self.chance.choice(workers)
         if self.harness.without_flock:
-            self.overtaken |= {path.parent.name for path in self._leases(pid)}
+            holders = self.harness.holders().items()
+            self.overtaken |= {cell for cell, holder in holders if holder == pid}
         if not self._send([pid], signal.SIGSTOP):
             return False
         time.sleep(LEASE * self.chance.uniform(0.5, 2.5))
@@ -93,12 +94,6 @@ class Storm:
         except ProcessLookupError:
             return False
         return True
-
-    def _leases(self, pid: int) -> Iterator[Path]:
-        for lease in self.harness.results.glob("cells/*/.lock.lease"):
-            with suppress(OSError):
-                if str(pid) in lease.read_text().split():
-                    yield lease
 
     def _damage(self, change: Callable[[bytes, int], bytes]) -> bool:
         cells = self.harness.results / "cells"

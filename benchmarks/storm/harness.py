@@ -1,6 +1,7 @@
 """robench in processes of its own, all in one folder, as somebody runs it who shares a folder."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,12 +69,17 @@ class Harness:
 
     def workers(self) -> list[int]:
         """Processes that work on a cell now: those that hold a cell's lease and are no parent."""
-        found = set()
-        for lease in self.results.glob("cells/*/.lock.lease"):
-            with suppress(OSError, ValueError, StopIteration):
-                numbers = [int(word) for word in lease.read_text().split() if word.isdecimal()]
-                found |= {n for n in numbers if _is_ours(n, self.results)}
+        found = {pid for pid in self.holders().values() if _is_ours(pid, self.results)}
         return sorted(found - set(self.parents()))
+
+    def holders(self) -> dict[str, int]:
+        """Who holds the lease of each cell: its process, which may be gone."""
+        found = {}
+        for lease in self.results.glob("cells/*/.lock.lease"):
+            with suppress(OSError):
+                if said := re.search(r"^pid=(\d+)$", lease.read_text(), re.MULTILINE):
+                    found[lease.parent.name] = int(said[1])
+        return found
 
     def end(self) -> None:
         """Kill whatever still runs, stopped or not."""
