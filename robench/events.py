@@ -89,7 +89,17 @@ class Warned:
     text: str
 
 
-Event = Started | Training | Epoch | Evaluating | Attacked | Finished | Warned
+@dataclass(frozen=True)
+class Working:
+    """Nothing has happened for a while, and it goes on."""
+
+    cells: dict[str, str]
+    """What is worked on, and how far each is."""
+    minutes: float
+    """Since the run began."""
+
+
+Event = Started | Training | Epoch | Evaluating | Attacked | Finished | Warned | Working
 Tell = Callable[[Event], None]
 
 

@@ -16,16 +16,8 @@ from robench.store.log import read_log
 from robench.store.records import CellFolder, cell_folders
 
 PASSING = {
-    "seconds",
-    "peak_mb",
-    "started",
-    "environment",
-    "run",
-    "seal",
-    "outcomes",
-    "costs",
-    "batch",
-}
+    "seconds", "peak_mb", "started", "environment", "run", "seal", "outcomes", "copied_from", "curve",
+}  # fmt: skip
 """What a record says of how it was made, and not of what was found."""
 
 UNLIKE = ["seconds", "train_seconds", "peak_mb"]
@@ -95,9 +87,7 @@ def _compare_cell(calm: CellFolder, stormy: CellFolder, found: Verdict) -> None:
 def _bare(record: Any) -> Any:
     """What a record says of what was found."""
     if isinstance(record, dict):
-        return {
-            name: _bare(value) for name, value in record.items() if name not in PASSING | {"curve"}
-        }
+        return {name: _bare(value) for name, value in record.items() if name not in PASSING}
     return record
 
 

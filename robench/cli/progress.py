@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import click
 
+from robench.cli.pulse import pulsing
 from robench.events import (
     Attacked,
     Epoch,
@@ -22,6 +23,7 @@ from robench.events import (
     Tell,
     Training,
     Warned,
+    Working,
     to_plain,
 )
 
@@ -39,17 +41,14 @@ class Style:
 def reporter(style: Style) -> Iterator[Tell]:
     """The reporter that suits what is wanted and where standard error goes."""
     live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    if style.json:
-        yield _json
-    elif style.quiet:
+    if style.quiet and not style.json:
         yield _warnings
-    elif style.verbose:
-        yield _everything
-    elif live:
+    elif live and not (style.json or style.verbose):
         with _bars() as tell:
             yield tell
     else:
-        yield _lines
+        with pulsing(_json if style.json else _everything if style.verbose else _lines) as tell:
+            yield tell
 
 
 def _json(event: Event) -> None:
@@ -72,6 +71,9 @@ def _lines(event: Event) -> None:
             click.echo(f"attack    {event.cell}: {_attacked(event)}", err=True)
         case Finished() | Warned():
             click.echo(_milestone(event), err=True)
+        case Working():
+            at = "; ".join(f"{cell}: {text}" for cell, text in event.cells.items())
+            click.echo(f"working   {event.minutes:.0f} min, {at or 'no cell yet'}", err=True)
 
 
 def _everything(event: Event) -> None:
@@ -100,12 +102,13 @@ def _look(event: Epoch) -> str:
 
 @contextmanager
 def _bars() -> Iterator[Tell]:
-    """Two live lines: the grid, and the epochs or images of what is being done."""
+    """Live lines: the grid, and for each cell that is worked on its epochs or images."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        TaskID,
         TextColumn,
         TimeRemainingColumn,
     )
@@ -122,30 +125,34 @@ def _bars() -> Iterator[Tell]:
     )
     console = Console(stderr=True, highlight=False)
     with Progress(*columns, console=console, transient=True) as progress:
-        grid = progress.add_task("grid", total=None, detail="")
-        now = progress.add_task("", total=None, detail="", visible=False)
+        grid, now = progress.add_task("grid", total=None, detail=""), dict[str, TaskID]()
 
-        def begin(label: str, total: int) -> None:
-            progress.reset(now, total=total, description=label, detail="", visible=True)
+        def begin(cell: str, label: str, total: int) -> None:
+            end(cell)
+            now[cell] = progress.add_task(label, total=total, detail="")
+
+        def end(cell: str) -> None:
+            if cell in now:
+                progress.remove_task(now.pop(cell))
 
         def tell(event: Event) -> None:
             match event:
                 case Started():
                     progress.update(grid, total=event.trainings + event.evaluations)
                 case Training():
-                    begin(event.label, event.epochs)
-                case Epoch():
+                    begin(event.cell, event.label, event.epochs)
+                case Epoch() if event.cell in now:
                     detail = f"loss {event.loss:.2f}{_look(event).replace(' validation', '')}"
-                    progress.update(now, completed=event.epoch, detail=detail)
+                    progress.update(now[event.cell], completed=event.epoch, detail=detail)
                 case Evaluating():
-                    begin(event.label, event.images)
-                case Attacked():
-                    detail, of = _attacked(event), event.images
-                    progress.update(now, completed=event.seen, total=of, detail=detail)
+                    begin(event.cell, event.label, event.images)
+                case Attacked() if event.cell in now:
+                    detail, seen, of = _attacked(event), event.seen, event.images
+                    progress.update(now[event.cell], completed=seen, total=of, detail=detail)
                 case Finished() | Warned():
                     console.print(_milestone(event), markup=False, soft_wrap=True)
                     if isinstance(event, Finished):
                         progress.advance(grid, 1 + event.dropped)
-                        progress.update(now, visible=False)
+                        end(event.cell)
 
         yield tell

@@ -34,16 +34,26 @@ def test_a_damaged_record_is_reported_and_redone(damage: str, robench: Robench) 
     assert len(table()) == 6
 
 
-@pytest.mark.parametrize("damage", ["bit", "gone"])
-def test_damaged_weights_are_reported_and_never_attacked(damage: str, robench: Robench) -> None:
+def test_damaged_weights_are_named_moved_aside_and_redone(robench: Robench) -> None:
     robench("run", "-m", "natural", *QUICK)
     (weights,) = Path("results/local/cells").glob("*/best.safetensors")
-    content = bytearray(weights.read_bytes())
+    whole = weights.read_bytes()
+    content = bytearray(whole)
     content[-3] ^= 1  # one bit: the file still loads
-    if damage == "bit":
-        weights.write_bytes(content)
-    else:
-        weights.unlink()
+    weights.write_bytes(content)
+    again = robench("run", "-m", "natural", *QUICK)
+    assert again.code == 0
+    assert f"{weights} is damaged; moved to {weights.parent}/damaged" in again.err
+    assert len(trained(again)) == 1
+    assert "attack " not in again.err  # the same weights: what was attacked before holds
+    assert (weights.parent / "damaged" / weights.name).read_bytes() == content
+    assert weights.read_bytes() == whole
+
+
+def test_lost_weights_are_redone_when_they_are_needed(robench: Robench) -> None:
+    robench("run", "-m", "natural", *QUICK)
+    (weights,) = Path("results/local/cells").glob("*/best.safetensors")
+    weights.unlink()
     assert robench("run", "-m", "natural", *QUICK).err.count("trained again") == 0  # not needed
     more = robench("run", "-m", "natural", *QUICK, "--eps", "1/16", "--checkpoints", "best")
     assert more.code == 0

@@ -20,7 +20,7 @@ def test_what_has_not_begun_is_waiting(robench: Robench, mood: Callable[[str], N
     mood("interrupt")
     assert robench(*GRID).code == 130
     assert counted(robench) == ("1 ok, 1 running, 1 waiting", "2 ok, 4 waiting")
-    assert "running or interrupted: epoch 0, results/local/cells/crashing" in robench("status").out
+    assert "interrupted: epoch 0, results/local/cells/crashing" in robench("status").out
     mood("crash")
     assert robench(*GRID).code == 1
     assert counted(robench) == ("1 failed, 2 ok", "4 ok")
