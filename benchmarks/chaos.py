@@ -72,7 +72,7 @@ def main(
         stack.callback(harness.end)
         command = ("--jobs", str(jobs), "--rerun", "failed", "--save-every", "0.01")
         done = _rage(storm, kills, processes, every, command, only)
-        _in_peace(harness, command)
+        _in_peace(harness, processes, command)
         verdict = compare(calm, harness.results, storm.damaged | storm.overtaken)
         if keep and small:
             shutil.copytree(disk, folder / "after", dirs_exist_ok=True)
@@ -118,14 +118,14 @@ def _begin_anew(storm: Storm, codes: Counter[int]) -> None:
         shutil.rmtree(cell, ignore_errors=True)
 
 
-def _in_peace(harness: Harness, command: Sequence[str]) -> None:
-    """Until a run says that all is there and fine."""
+def _in_peace(harness: Harness, processes: int, command: Sequence[str]) -> None:
+    """Until some run says that all is there and fine, and nobody is at work any more."""
     until, codes = time.monotonic() + PATIENCE, [1]
     while 0 not in codes and time.monotonic() < until:
-        if not harness.parents():
+        while len(harness.parents()) < processes:
             harness.begin(*command)
         time.sleep(0.5)
-        codes = harness.left() or [1]
+        codes = harness.left()
     while harness.parents() and time.monotonic() < until:
         time.sleep(0.5)
 

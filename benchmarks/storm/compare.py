@@ -16,7 +16,8 @@ from robench.store.log import read_log
 from robench.store.records import CellFolder, cell_folders
 
 PASSING = {
-    "seconds", "peak_mb", "started", "environment", "run", "seal", "outcomes", "copied_from", "curve",
+    "seconds", "peak_mb", "started", "environment", "run", "seal", "outcomes", "copied_from",
+    "curve",
 }  # fmt: skip
 """What a record says of how it was made, and not of what was found."""
 
