@@ -52,7 +52,8 @@ def compare(calm: Path, stormy: Path, excused: Set[str]) -> Verdict:
         _compare_cell(folder, other, found)
         if folder.path.name not in excused:
             found.twice += list(_double(other))
-    found.torn += [str(p) for p in stormy.rglob("*.tmp")] + [str(p) for p in stormy.rglob("*.pt")]
+    left = [path for end in ("*.tmp", "*.pt") for path in stormy.rglob(end)]
+    found.torn += [str(path) for path in left if "damaged" not in path.parts]
     ours, theirs = (
         pd.read_csv(path / "results.csv").drop(columns=UNLIKE) for path in (calm, stormy)
     )
