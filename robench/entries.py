@@ -15,6 +15,7 @@ from robench.evaluation.evaluate import Evaluated
 from robench.evaluation.outcomes import pack
 from robench.events import Finished
 from robench.plan import Job
+from robench.printable import printable
 from robench.settings import Plain, plain
 from robench.store.cell import KEPT, Cell
 from robench.store.files import write
@@ -104,8 +105,8 @@ def failure(error: BaseException) -> Plain:
     """What a record says of an error."""
     return {
         "status": "failed",
-        "reason": f"{type(error).__name__}: {' '.join(str(error).split())}",
-        "traceback": "".join(traceback.format_exception(error)),
+        "reason": printable(f"{type(error).__name__}: {' '.join(str(error).split())}"),
+        "traceback": printable("".join(traceback.format_exception(error)), "\n\t"),
     }
 
 

@@ -12,10 +12,10 @@ import robench
 ROOT = Path(robench.__file__).parent
 
 ROOMS = [
-    "errors", "names", "radius", "versions", "settings", "imports", "loading", "plugins", "events",
-    "seeds", "device", "intervals", "threat", "data", "models", "adversary", "training", "store",
-    "evaluation", "chosen", "plan", "analysis", "reporting", "check", "entries", "work", "run",
-    "reopen", "templates", "cli",
+    "errors", "names", "printable", "radius", "versions", "settings", "imports", "loading",
+    "plugins", "events", "seeds", "device", "intervals", "threat", "data", "models", "adversary",
+    "training", "store", "evaluation", "chosen", "plan", "analysis", "reporting", "check",
+    "entries", "work", "run", "reopen", "templates", "cli",
 ]  # fmt: skip
 """In the order in which data flows: a room may use those above it, never those below."""
 

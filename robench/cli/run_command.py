@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, RESULTS, folder, from_config, listed, merged, parts
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _run(planned: "Plan", options: dict[str, Any], device: "torch.device") -> bo
     if options["plan"]:
         announce(planned, device, err=False)
         listing(planned, results, options["rerun"])
-        click.echo(results)
+        echo(results)
         return True
     cells = {job.cell.name: [e.name for e in job.evaluations] for job in planned.jobs}
     try:
@@ -173,7 +174,7 @@ def _run(planned: "Plan", options: dict[str, Any], device: "torch.device") -> bo
     wanted = progress.Style(options["json"], options["quiet"], options["verbose"])
     with progress.reporter(wanted) as tell:
         fine = run(planned, results, options["rerun"], tell)
-    click.echo(results / "results.csv")
+    echo(results / "results.csv")
     return fine
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, RESULTS, folder
 
 _BAD = ("failed", "diverged", "damaged")
@@ -37,11 +38,11 @@ def command(results: Path) -> int:
         evaluations.update(_record(path, troubles) for path in there.values())
         if status not in _BAD:
             evaluations["waiting"] += len(wanted.get(name, set()) - there.keys())
-    click.echo(f"trainings    {_counts(trainings)}")
-    click.echo(f"evaluations  {_counts(evaluations)}")
+    echo(f"trainings    {_counts(trainings)}")
+    echo(f"evaluations  {_counts(evaluations)}")
     for trouble in troubles:
-        click.echo(trouble)
-    click.echo(results)
+        echo(trouble)
+    echo(results)
     return int(any((trainings + evaluations)[name] for name in _BAD))
 
 
