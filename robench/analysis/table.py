@@ -9,7 +9,8 @@ from robench.analysis.rows import Row
 from robench.errors import StoreError
 from robench.evaluation.flags import FLAGS
 from robench.evaluation.stored import is_of, read_evaluation
-from robench.store.files import locked, write
+from robench.printable import printable
+from robench.store.files import locked, write_text
 from robench.store.records import cell_folders
 
 RESULTS = (
@@ -82,14 +83,18 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
         for path in folder.evaluations():
             try:
                 evaluation = read_evaluation(path)
+                if evaluation["status"] == "running":
+                    continue  # not there yet
                 if not is_of(evaluation, cell.record):
                     problems.append(f"{path} is of weights that the cell no longer has; not used")
                     continue
-                found["classes"] += rows.classes(cell, evaluation, path)
+                classes = [*rows.classes(cell, evaluation, path)]  # both look at the outcomes, so
+                curves = [*rows.curves(evaluation, path)]  # nothing is kept if they are not right
+                found["classes"] += classes
+                found["curves"] += curves
                 found["results"] += rows.results(cell, evaluation)
                 found["flags"] += rows.masking(cell, evaluation)
                 found["measures"] += rows.measures(cell, evaluation)
-                found["curves"] += rows.curves(evaluation, path)
             except StoreError as error:
                 problems.append(str(error))
     return {name: _frame(name, found[name]) for name in COLUMNS}, problems
@@ -100,11 +105,15 @@ def write_tables(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     with locked(results / ".tables.lock", wait=True):
         frames, problems = read(results)
         for name, frame in frames.items():
-            write(results / f"{name}.csv", frame.to_csv(index=False).encode())
+            write_text(results / f"{name}.csv", frame.to_csv(index=False))
     return frames, problems
 
 
 def _frame(name: str, found: list[Row]) -> pd.DataFrame:
+    found = [
+        {column: printable(v) if isinstance(v, str) else v for column, v in row.items()}
+        for row in found
+    ]
     every = dict.fromkeys(column for row in found for column in row) if name == "epochs" else {}
     frame = pd.DataFrame(found, columns=[*dict.fromkeys((*COLUMNS[name], *every))])
     return frame.astype({column: "Int64" for column in COUNTS if column in frame})

@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,15 +59,15 @@ def unpack(path: Path) -> Outcomes:
     """
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            y, origin = file["y"].astype(np.int64), file["origin"].astype(np.int64)
+            y, origin = (_row(file[name], np.int64) for name in ("y", "origin"))
             stands = {
-                name.removeprefix("stands."): np.unpackbits(file[name], count=len(y)).astype(bool)
+                name.removeprefix("stands."): _unpacked(file[name], len(y))
                 for name in file.files
                 if name.startswith("stands.")
             }
-            carried = np.unpackbits(file["carried"], count=len(y)).astype(bool)
+            carried = _unpacked(file["carried"], len(y))
             measured = {
-                name.removeprefix("measured."): file[name]
+                name.removeprefix("measured."): _row(file[name], np.float64)
                 for name in file.files
                 if name.startswith("measured.")
             }
@@ -75,3 +76,16 @@ def unpack(path: Path) -> Outcomes:
     if "natural" not in stands or len(origin) != len(y):
         raise StoreError(f"{path} holds no outcomes")
     return Outcomes(stands, y, origin, carried, measured)
+
+
+def _row(values: npt.NDArray[Any], kind: type) -> npt.NDArray[Any]:
+    """Numbers one after the other; no rounding, no part of a complex one."""
+    if values.ndim != 1:
+        raise ValueError(f"{values.ndim} dimensions where there should be one")
+    return values.astype(kind, casting="same_kind")
+
+
+def _unpacked(bits: npt.NDArray[Any], count: int) -> Mask:
+    if bits.shape != (-(-count // 8),):
+        raise ValueError(f"bits of shape {bits.shape} for {count} images")
+    return np.unpackbits(bits, count=count).astype(bool)
