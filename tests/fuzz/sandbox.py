@@ -24,7 +24,7 @@ import torch
 from robench import plugins
 from tests.fuzz.drawing import quickly_drawn
 
-LONGEST = 20.0
+LONGEST = 60.0
 """Seconds after which a command is taken to hang."""
 
 QUICK = ("--train-limit", "96", "--test-limit", "40", "--set", "recipe.epochs=1")
@@ -67,7 +67,7 @@ def base() -> Path:
             ("-m", "natural,madry", "--suite", "quick", "--eps", "1/16,3/16"),
             ("-m", "natural", "--suite", "detect", "--checkpoints", "best"),
         ):
-            done = call("run", *grid, *QUICK, "--quiet")
+            done = call("run", *grid, *QUICK, "--quiet", limit=600.0)
             assert done.code == 0, done.err
     return place
 
