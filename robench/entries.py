@@ -17,6 +17,7 @@ from robench.evaluation.evaluate import Evaluated
 from robench.evaluation.outcomes import pack
 from robench.events import Finished
 from robench.plan import Job
+from robench.printable import printable
 from robench.settings import Plain, plain
 from robench.store.cell import KEPT, Cell
 from robench.store.files import write
@@ -118,8 +119,8 @@ def failure(error: BaseException) -> Plain:
     said = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return {
         "status": "failed",
-        "reason": f"{ADVICE} ({said})" if out_of_memory(error) else said,
-        "traceback": "".join(traceback.format_exception(error)),
+        "reason": printable(f"{ADVICE} ({said})" if out_of_memory(error) else said),
+        "traceback": printable("".join(traceback.format_exception(error)), "\n\t"),
     }
 
 

@@ -19,13 +19,6 @@ def known(
     raise error(f"no {kind} is called {name!r}; {hint}")
 
 
-def printable(text: str) -> str:
-    """The same in one line that does nothing to a terminal: other characters become spaces."""
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 def in_a_file_name(text: str) -> str:
     """The same as part of a file's name, which leads to no other folder and has no ending."""
     return re.sub(r"[^\w@=+-]+", "-", text)[:100]

@@ -51,7 +51,7 @@ class Source:
             tree = self._tree()
         except PluginError as error:
             return str(error)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return f"{self._who} does not parse: {error}"
         missing = [name for name in imports.packages(tree) if not is_there(name)]
         return f"{self._who} imports {missing[0]!r}, which is not installed" if missing else ""
@@ -109,7 +109,10 @@ class Source:
         return f"{NOUNS[self.kind]} {self.name!r} ({_place(self.origin)})"
 
     def _tree(self) -> ast.Module:
-        return ast.parse(self.path().read_bytes())
+        path = self.path()
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise PluginError(f"{self._who} is no file")
+        return ast.parse(path.read_bytes())
 
 
 def find(kind: Kind) -> dict[str, Source]:

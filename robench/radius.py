@@ -13,7 +13,7 @@ NORMS: tuple[Norm, ...] = ("Linf", "L2")
 THREATS: tuple[Norm, ...] = get_args(Norm)
 """And ``flow``: pixels move by up to a share of the image's side, along each axis."""
 
-_NUMBER = re.compile(r"(\d+\.?\d*(?:e-\d{1,2})?|\.\d+)(?:/(\d+))?", re.ASCII)
+_NUMBER = re.compile(r"(\d{1,20}\.?\d{0,20}(?:e-\d{1,2})?|\.\d{1,20})(?:/(\d{1,20}))?", re.ASCII)
 
 
 def parse_norm(text: str) -> Norm:

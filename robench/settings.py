@@ -164,7 +164,7 @@ def _from_text(value: str, hint: Any) -> object:
         return [_from_text(part, item) for part in value.strip("()[]").split(",") if part.strip()]
     if _accepts(hint, float):
         if match := _FRACTION.fullmatch(value):
-            return float(match[1]) / int(match[2])
+            return float(match[1]) / float(match[2])
         with suppress(ValueError):
             return float(value)
     return value

@@ -12,9 +12,9 @@ import robench
 ROOT = Path(robench.__file__).parent
 
 ROOMS = [
-    "errors", "names", "archives", "radius", "versions", "settings", "imports", "loading",
-    "plugins", "events", "keeping", "watch", "seeds", "device", "intervals", "threat", "data",
-    "models", "adversary", "training", "store", "saving", "evaluation", "chosen", "plan",
+    "errors", "names", "printable", "archives", "radius", "versions", "settings", "imports",
+    "loading", "plugins", "events", "keeping", "watch", "seeds", "device", "intervals", "threat",
+    "data", "models", "adversary", "training", "store", "saving", "evaluation", "chosen", "plan",
     "analysis", "reporting", "check", "entries", "work", "run", "executors", "reopen", "templates",
     "cli",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 from robench import plugins
 from robench.cli.main import main
 from robench.errors import PluginError
-from robench.names import in_a_file_name, is_file_name, printable
+from robench.names import in_a_file_name, is_file_name
 from robench.store.records import read_record, write_record
 from tests.cli.grids import QUICK
 from tests.conftest import Outcome
@@ -109,7 +109,6 @@ def test_a_package_cannot_name_its_plugin_so(name: str, monkeypatch: pytest.Monk
 
 
 def test_texts_and_names() -> None:
-    assert printable("a\x1b[31m\nb\u202ec †") == "a [31m b c †"
     assert in_a_file_name("../../x.y\n") == "-x-y-"
     assert in_a_file_name("digits-digitscnn-quick-L2") == "digits-digitscnn-quick-L2"
     assert is_file_name("natural-digits-s0-01234567")

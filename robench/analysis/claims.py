@@ -1,6 +1,5 @@
 """What papers claim, as a grid file writes it down, and what the results say to it."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,9 @@ from robench.analysis.rows import WORST
 from robench.analysis.summary import TRAINING, labelled
 from robench.errors import ConfigError
 from robench.evaluation.outcomes import unpack
+from robench.printable import printable
+from robench.store.cell import evaluation_name
+from robench.store.grid import read_config
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
 
@@ -71,10 +73,10 @@ def read_claims(results: Path) -> list[Claim]:
     if not path.is_file():
         return []
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return msgspec.convert(content.get("claim", []), list[Claim])
-    except (OSError, ValueError) as error:  # msgspec's and tomllib's are ValueErrors
+        claims = msgspec.convert(read_config(path).get("claim", []), list[Claim])
+    except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
+    return [_printable(claim) for claim in claims]
 
 
 def examine(claim: Claim, frames: Mapping[str, pd.DataFrame], results: Path) -> Tested:
@@ -93,10 +95,21 @@ def examine(claim: Claim, frames: Mapping[str, pd.DataFrame], results: Path) -> 
     return Tested(claim, tuple(_judged(claim, rows, results, accuracy=accuracy)))
 
 
+def _printable(claim: Claim) -> Claim:
+    texts = {
+        name: printable(value, "\n\t")
+        for name, value in msgspec.structs.asdict(claim).items()
+        if isinstance(value, str)
+    }
+    against = tuple(printable(label) for label in claim.against)
+    return msgspec.structs.replace(claim, **texts, against=against)
+
+
 def _judged(claim: Claim, rows: pd.DataFrame, results: Path, *, accuracy: bool) -> Iterator[Judged]:
     place = [*TRAINING, "checkpoint", "test_limit"]
     # Natural accuracy is the same whatever attacks: any suite will do, and the training's radius.
     place += [] if claim.measure == "natural" else ["suite", "norm", "eps"]
+    place += ["n"] if accuracy else []
     rows = rows.sort_values(["dataset", "model", "eps_value"], kind="stable")
     for _, here in rows.groupby(place, dropna=False, sort=False):
         for other in claim.against:
@@ -129,9 +142,9 @@ def _records(rows: pd.DataFrame) -> list[dict[Any, Any]]:
 
 
 def _outcome(row: Mapping[str, Any], name: str, results: Path) -> Any:
-    folder = results / "cells" / row["cell"] / "eval"
-    (path,) = folder.glob(f"*-{row['key'][:8]}.npz")
-    outcomes = unpack(path)
+    suite = row["suite"].partition(" @")[0]
+    file = evaluation_name({**row, "suite": suite}, row["key"])
+    outcomes = unpack(results / "cells" / row["cell"] / "eval" / f"{file}.npz")
     return outcomes.stands[name] if name else outcomes.worst
 
 

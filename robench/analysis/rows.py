@@ -8,10 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from robench import settings
 from robench.errors import StoreError
-from robench.evaluation.outcomes import unpack
+from robench.evaluation.stored import read_outcomes
 from robench.intervals import wilson
 from robench.radius import parse_eps
 from robench.settings import Plain
@@ -28,6 +29,9 @@ ADAPTIVE = "adaptive"
 Row = dict[str, Any]
 
 _OF_SUITE = ("plugin", "attacks", "rules", "packages", "when_random")
+
+_COUNTED = dict.fromkeys(("epoch", "forwards", "backwards"), "int64")
+"""Columns of train.csv that hold whole numbers."""
 
 OF_CELL = ("method", "settings", "dataset", "model", "seed")
 
@@ -160,11 +164,13 @@ def curves(evaluation: Plain, path: Path) -> Iterator[Row]:
         for measure, found in evaluation.get("measures", {}).items()
         for curve, labels in found["curves"].items()
     }
-    arrays = unpack(path.with_suffix(".npz")).measured if named else {}
+    arrays = read_outcomes(path, evaluation).measured if named else {}
     for (measure, curve), labels in named.items():
         own = {"key": evaluation["key"], "measure": measure, "curve": curve}
         own |= {"x_label": labels["x"], "y_label": labels["y"]}
-        x, y = (arrays[f"curve.{measure}.{curve}.{axis}"] for axis in "xy")
+        x, y = (arrays.get(f"curve.{measure}.{curve}.{axis}") for axis in "xy")
+        if x is None or y is None or len(x) != len(y):
+            raise StoreError(f"{path.with_suffix('.npz')} does not hold the curve {curve!r}")
         yield from (own | {"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True))
 
 
@@ -190,7 +196,7 @@ def classes(cell: TrainedCell, evaluation: Plain, path: Path) -> Iterator[Row]:
     """Natural and worst-case accuracy of each class, from the outcome of every image."""
     if evaluation["status"] != "ok" or evaluation["verdict"] == "none":
         return
-    outcomes, identity = unpack(path.with_suffix(".npz")), evaluation["identity"]
+    outcomes, identity = read_outcomes(path, evaluation), evaluation["identity"]
     own = {name: cell.columns[name] for name in OF_CELL}
     own |= {name: identity[name] for name in ("checkpoint", "suite", "norm", "eps")}
     for label in np.unique(outcomes.y):
@@ -215,10 +221,19 @@ def epochs(cell: TrainedCell) -> list[Row]:
     if not (cell.folder.curve.is_file() if lines is None else lines):
         return []
     try:
-        frame = pd.read_csv(cell.folder.curve if lines is None else io.StringIO("\n".join(lines)))
-    except (ValueError, OSError) as error:
+        source = cell.folder.curve if lines is None else io.StringIO("\n".join(lines))
+        frame = pd.read_csv(source, dtype=_COUNTED)
+    except (ValueError, OverflowError, OSError) as error:
         raise StoreError(f"{cell.folder.curve} cannot be read: {error}") from error
+    numbers = all(is_numeric_dtype(frame[name]) for name in frame if name != "stage")
+    if "epoch" not in frame or not numbers or own.keys() & set(frame) or not _is_even(frame):
+        raise StoreError(f"{cell.folder.curve} is no training curve; not used")
     return [own | row for row in cast(list[Row], frame.to_dict("records"))]
+
+
+def _is_even(frame: pd.DataFrame) -> bool:
+    """Whether no row was longer than the header, which makes an index of the first columns."""
+    return isinstance(frame.index, pd.RangeIndex)
 
 
 def flags(cell: TrainedCell) -> Iterator[Row]:

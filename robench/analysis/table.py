@@ -1,18 +1,16 @@
 """The tidy tables of a results folder: results.csv, measures.csv, epochs.csv and others."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
 from robench.analysis import rows
 from robench.analysis.rows import Row
-from robench.errors import ConfigError, StoreError
+from robench.errors import StoreError
 from robench.evaluation.flags import FLAGS
 from robench.evaluation.stored import is_of, read_evaluation
-from robench.names import printable
-from robench.store.files import write
+from robench.printable import printable
+from robench.store.files import write_text
 from robench.store.locks import Lock
 from robench.store.records import cell_folders
 
@@ -32,9 +30,6 @@ Its last columns say of every masking flag whether it is ok, up or unknown.
 """
 
 _OF_MEASURES = tuple(name for name in RESULTS[: RESULTS.index("n")] if name != "attack")
-
-Found = dict[str, list[Row]]
-"""Rows by table."""
 
 COLUMNS = {
     "results": RESULTS,
@@ -70,13 +65,11 @@ COUNTS = (
 
 def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """All tidy tables of a results folder by name, and what in it could not be trusted."""
-    found: Found = {name: [] for name in COLUMNS}
+    found: dict[str, list[Row]] = {name: [] for name in COLUMNS}
     problems: list[str] = []
     for folder in cell_folders(results):
         try:
-            with _believed(folder.record):
-                cell = rows.read_cell(folder)
-                _add(found, _of_training(cell))
+            cell = rows.read_cell(folder)
         except StoreError as error:
             problems.append(str(error))
             continue
@@ -84,61 +77,28 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
             found["epochs"] += rows.epochs(cell)
         except StoreError as error:
             problems.append(str(error))
-        for path in folder.evaluations() if cell.record["status"] == "ok" else ():
+        found["flags"] += rows.flags(cell)
+        if cell.record["status"] != "ok":
+            found["results"].append(rows.without_outcome(cell))
+            continue
+        for path in folder.evaluations():
             try:
-                with _believed(path):
-                    _add(found, _of_evaluation(cell, path))
+                evaluation = read_evaluation(path)
+                if evaluation["status"] == "running":
+                    continue  # not there yet
+                if not is_of(evaluation, cell.record):
+                    problems.append(f"{path} is of weights that the cell no longer has; not used")
+                    continue
+                classes = [*rows.classes(cell, evaluation, path)]  # both look at the outcomes, so
+                curves = [*rows.curves(evaluation, path)]  # nothing is kept if they are not right
+                found["classes"] += classes
+                found["curves"] += curves
+                found["results"] += rows.results(cell, evaluation)
+                found["flags"] += rows.masking(cell, evaluation)
+                found["measures"] += rows.measures(cell, evaluation)
             except StoreError as error:
                 problems.append(str(error))
     return {name: _frame(name, found[name]) for name in COLUMNS}, problems
-
-
-@contextmanager
-def _believed(path: Path) -> Iterator[None]:
-    """A record that says something else than records do is no more trusted than a torn one."""
-    try:
-        yield
-    except (ArithmeticError, AttributeError, ConfigError, LookupError, TypeError, ValueError) as e:
-        what = f"{type(e).__name__}: {e}"
-        raise StoreError(f"{path} is not as robench writes it ({what}); not used") from e
-
-
-def _of_training(cell: rows.TrainedCell) -> Found:
-    failed = cell.record["status"] != "ok"
-    return {
-        "flags": list(rows.flags(cell)),
-        "results": [rows.without_outcome(cell)] if failed else [],
-    }
-
-
-def _of_evaluation(cell: rows.TrainedCell, path: Path) -> Found:
-    evaluation = read_evaluation(path)
-    if evaluation["status"] == "running":
-        return {}
-    if not is_of(evaluation, cell.record):
-        raise StoreError(f"{path} is of weights that the cell no longer has; not used")
-    return {
-        "classes": list(rows.classes(cell, evaluation, path)),
-        "results": list(rows.results(cell, evaluation)),
-        "flags": list(rows.masking(cell, evaluation)),
-        "measures": list(rows.measures(cell, evaluation)),
-        "curves": list(rows.curves(evaluation, path)),
-    }
-
-
-def _add(found: Found, more: Found) -> None:
-    """All rows of a record, or none where some cannot be rows."""
-    for new in more.values():
-        for row in new:
-            for column in COUNTS:
-                if not isinstance(row.get(column), int | None):
-                    raise TypeError(f"{column} is {row[column]!r}")
-    for name, new in more.items():
-        found[name] += [{key: _plain(value) for key, value in row.items()} for row in new]
-
-
-def _plain(value: object) -> object:
-    return printable(value) if isinstance(value, str) else value
 
 
 def write_tables(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
@@ -146,11 +106,15 @@ def write_tables(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     with Lock(results / ".tables.lock").held(wait=True):
         frames, problems = read(results)
         for name, frame in frames.items():
-            write(results / f"{name}.csv", frame.to_csv(index=False).encode())
+            write_text(results / f"{name}.csv", frame.to_csv(index=False))
     return frames, problems
 
 
 def _frame(name: str, found: list[Row]) -> pd.DataFrame:
+    found = [
+        {column: printable(v) if isinstance(v, str) else v for column, v in row.items()}
+        for row in found
+    ]
     every = dict.fromkeys(column for row in found for column in row) if name == "epochs" else {}
     frame = pd.DataFrame(found, columns=[*dict.fromkeys((*COLUMNS[name], *every))])
     return frame.astype({column: "Int64" for column in COUNTS if column in frame})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, RESULTS, folder
 
 if TYPE_CHECKING:
@@ -56,12 +57,12 @@ def command(results: Path, images: int, checkpoint: "Kept", data_root: Path, dev
         for found, result in _tried(cell, checkpoint, data_root, place, images):
             rows.append(_row(cell, checkpoint, found, result))
             passed = passed and result.passed
-            click.echo(_in_words(found, checkpoint, result))
+            echo(_in_words(found, checkpoint, result))
     if not rows:
         raise ConfigError(f"{results} has no cell that could be tested")
     path = results / "binarisation.csv"
     write(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n").encode())
-    click.echo(path)
+    echo(path)
     return int(not passed)
 
 
@@ -80,7 +81,7 @@ def _tried(
         attack, seed = APGD(loss="margin"), found.identity["seed"]
         yield found, binarisation(model, x, found.threat, attack, seed, images)
     except RobenchError as error:
-        click.echo(f"skipped: {error}", err=True)
+        echo(f"skipped: {error}", err=True)
 
 
 def _row(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ def command(names: tuple[str, ...]) -> int:
     torch.set_num_threads(1)  # tiny tensors: a second thread only waits
     bad = 0
     for source in sources:
-        click.echo(f"{source.name} ({source.path()})")
+        echo(f"{source.name} ({source.path()})")
         for finding in check(source):
             bad += bool(finding.problem)
             mark = "WRONG" if finding.problem else "ok   "
-            click.echo(f"  {mark} {finding.what}")
+            echo(f"  {mark} {finding.what}")
             if finding.problem:
-                click.echo(f"        {finding.problem}")
-    click.echo("all is well" if not bad else f"{bad} things to mend")
+                echo(f"        {finding.problem}")
+    echo("all is well" if not bad else f"{bad} things to mend")
     return int(bad > 0)
 
 

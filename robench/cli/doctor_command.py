@@ -2,6 +2,7 @@
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT
 
 
@@ -39,5 +40,5 @@ def command() -> int:
                 broken += 1
                 rows.append(("BROKEN", source.problem))
     for name, text in rows:
-        click.echo(f"{name:<17} {text}")
+        echo(f"{name:<17} {text}")
     return int(broken > 0)

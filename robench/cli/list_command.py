@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, width
 
 KINDS = ("methods", "suites", "datasets", "models", "flags")
@@ -22,7 +23,7 @@ def command(kinds: tuple[str, ...]) -> int:
         formatter = click.HelpFormatter(width=width())
         with formatter.section(kind):
             formatter.write_dl(rows)
-        click.echo(formatter.getvalue().rstrip())
+        echo(formatter.getvalue().rstrip())
         broken = broken or any(summary.startswith("BROKEN") for _, summary in rows)
     return int(broken)
 

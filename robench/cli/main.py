@@ -5,6 +5,7 @@
 """
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,8 +15,8 @@ from typing import Any, NoReturn
 import click
 
 from robench import __version__
+from robench.cli.echo import echo
 from robench.errors import RobenchError, Stopped
-from robench.names import printable
 
 COMMANDS = (
     "run", "report", "status", "list", "show", "check", "binarise", "import-checkpoint", "new",
@@ -79,12 +80,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     # Read by OpenMP when torch is imported: idle threads should sleep, not spin.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):  # not every terminal has all characters
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(args=arguments, prog_name="robench", standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        echo(error.format_message())
         code = 2
     except click.ClickException as error:
         code = _say(error.format_message(), error.exit_code)
@@ -103,5 +107,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"error: {printable(' '.join(message.split()))}", err=True)
+    echo(f"error: {' '.join(message.split())}", err=True)
     return code

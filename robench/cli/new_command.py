@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT
 
 
@@ -36,5 +37,5 @@ def command(kind: str, name: str) -> int:
     text = template.format(title=title, own=f"{title}Method" if taken else title)
     write(path, text.encode())
     flag = "--methods" if kind == "method" else "--methods madry --suite"
-    click.echo(f"robench check {name}\nrobench run {flag} {name}\n{path}")
+    echo(f"robench check {name}\nrobench run {flag} {name}\n{path}")
     return 0

@@ -30,6 +30,8 @@ class _Folder(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not str(value):
             self.fail("the name is empty", param, ctx)
+        if not _is_text(str(Path(value).absolute())):
+            self.fail(f"{value}: a name has to be text, in UTF-8", param, ctx)
         path = Path(str(super().convert(value, param, ctx)))
         try:
             there = next(part for part in (path, *path.absolute().parents) if part.exists())
@@ -38,6 +40,14 @@ class _Folder(click.Path):
         if not there.is_dir():
             self.fail(f"{path}: {there} is no folder", param, ctx)
         return path
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be put into a file of results: no zero, no byte that is no character."""
+    try:
+        return b"\0" not in name.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 folder = _Folder(path_type=Path, file_okay=False)

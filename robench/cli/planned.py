@@ -7,6 +7,7 @@ import click
 import torch
 
 from robench import __version__, settings
+from robench.cli.echo import echo
 from robench.cli.options import width
 from robench.plan import Plan
 from robench.radius import show_eps
@@ -17,7 +18,7 @@ from robench.store.records import cell_folder
 def announce(plan: Plan, device: torch.device, *, err: bool) -> None:
     """Data, threat model, recipe, deviations and warnings."""
     for label, text in _announcement(plan, device):
-        click.echo(click.wrap_text(text, width(), f"{label:<9} ", " " * 10), err=err)
+        echo(click.wrap_text(text, width(), f"{label:<9} ", " " * 10), err=err)
 
 
 def listing(plan: Plan, results: Path, rerun: Rerun) -> None:
@@ -29,7 +30,7 @@ def listing(plan: Plan, results: Path, rerun: Rerun) -> None:
         done = 0 if found.untrained else everything - len(found.evaluations) - failed
         label = f"{cell.label} seed {cell.seed}, {cell.dataset}, {cell.model}"
         said = f"{done}/{everything} evaluations done" + f", {failed} failed" * bool(failed)
-        click.echo(f"{state:<9} {label}: {said}")
+        echo(f"{state:<9} {label}: {said}")
 
 
 def _announcement(plan: Plan, device: torch.device) -> Iterator[tuple[str, str]]:

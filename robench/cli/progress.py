@@ -26,6 +26,7 @@ from robench.events import (
     Working,
     to_plain,
 )
+from robench.printable import printable_fields
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class Style:
 
 @contextmanager
 def reporter(style: Style) -> Iterator[Tell]:
+    """What a run tells; an event may quote what others wrote, which is made harmless first."""
+    with _suitable(style) as tell:
+        yield lambda event: tell(printable_fields(event))
+
+
+@contextmanager
+def _suitable(style: Style) -> Iterator[Tell]:
     """The reporter that suits what is wanted and where standard error goes."""
     live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     if style.quiet and not style.json:

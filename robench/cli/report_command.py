@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, RESULTS, folder
 
 
@@ -17,7 +18,6 @@ def command(results: tuple[Path, ...]) -> int:
     from rich.console import Console
 
     from robench.errors import RobenchError
-    from robench.names import printable
     from robench.reporting import claims, measures
     from robench.reporting.report import report
     from robench.reporting.tables import least_width, terminal
@@ -27,7 +27,7 @@ def command(results: tuple[Path, ...]) -> int:
         try:
             found = report(place)
         except RobenchError as error:  # the other folders are still reported
-            click.echo(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
             code = error.exit_code
             continue
         console = Console(highlight=False)
@@ -39,12 +39,12 @@ def command(results: tuple[Path, ...]) -> int:
                 console.print(measures.terminal(table), "")
             if found.claims:
                 console.print(claims.terminal(found.claims))
-        click.echo(drawn.get(), nl=False)
+        click.echo(drawn.get(), nl=False)  # rich's own colours; its texts were escaped when read
         for problem in found.problems:
-            click.echo(f"warning: {printable(problem)}", err=True)
+            echo(f"warning: {problem}", err=True)
         if isinstance(found.written, RobenchError):
-            click.echo(f"error: {found.written}", err=True)
+            echo(f"error: {found.written}", err=True)
             code = found.written.exit_code
         else:
-            click.echo(found.written)
+            echo(found.written)
     return code

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, RESULTS, folder, from_config, listed, merged, parts
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _run(
     if options["plan"]:
         announce(planned, device, err=False)
         listing(planned, results, options["rerun"])
-        click.echo(results)
+        echo(results)
         return True
     cells = {job.cell.name: [e.name for e in job.evaluations] for job in planned.jobs}
     try:
@@ -199,7 +200,7 @@ def _run(
     if not (options["json"] or options["quiet"]):
         announce(planned, device, err=True)
     fine = _watched(planned, request, options)
-    click.echo(results / "results.csv")
+    echo(results / "results.csv")
     return fine
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, width
 
 
@@ -27,7 +28,7 @@ def command(kind: str, name: str) -> int:
     with plugins.blamed(folder, name) if kind in ("method", "suite") else nullcontext():
         lines = list(pages[kind](name))
     for line in lines:
-        click.echo(line if isinstance(line, Path) else click.wrap_text(line, width()))
+        echo(line if isinstance(line, Path) else click.wrap_text(line, width()))
     return 0
 
 

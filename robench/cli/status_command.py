@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, RESULTS, folder
 
 
@@ -19,19 +20,18 @@ def command(results: Path) -> int:
     """
     from robench.analysis.standing import duration, standing
     from robench.errors import ConfigError
-    from robench.names import printable
 
     found = standing(results)
     if not found.trainings:
         raise ConfigError(f"{results} holds no cells; robench run --results fills a folder")
-    click.echo(f"trainings    {_counts(found.trainings)}")
-    click.echo(f"evaluations  {_counts(found.evaluations)}")
+    echo(f"trainings    {_counts(found.trainings)}")
+    echo(f"evaluations  {_counts(found.evaluations)}")
     if (left := found.seconds_left) is not None:
         at_once = f", {duration(left / found.working)} as it goes" if found.working > 1 else ""
-        click.echo(f"left         about {duration(left)} of work{at_once}")
+        echo(f"left         about {duration(left)} of work{at_once}")
     for line in found.lines:
-        click.echo(printable(line))
-    click.echo(results)
+        echo(line)
+    echo(results)
     return int(found.is_bad)
 
 

@@ -69,16 +69,22 @@ def unpack(path: Path) -> Outcomes:
     try:
         _look_through(path)
         with np.load(path, allow_pickle=False) as file:
-            y, origin = file["y"].astype(np.int64), file["origin"].astype(np.int64)
-            arrays = {name: file[name] for name in file.files}
+            y, origin = (_row(file[name], np.int64) for name in ("y", "origin"))
+            stands = {
+                name.removeprefix("stands."): _unpacked(file[name], len(y))
+                for name in file.files
+                if name.startswith("stands.")
+            }
+            carried = _unpacked(file["carried"], len(y))
+            measured = {
+                name.removeprefix("measured."): _row(file[name], np.float64)
+                for name in file.files
+                if name.startswith("measured.")
+            }
     except Exception as error:  # zip, numpy and zlib each have their own
         raise StoreError(f"{path} cannot be read: {error}") from error
-    packed = _below("stands.", arrays)
-    masks = [*packed.values(), arrays.get("carried")]
-    if "natural" not in packed or len(origin) != len(y) or not all(_fits(m, y) for m in masks):
+    if "natural" not in stands or len(origin) != len(y):
         raise StoreError(f"{path} holds no outcomes")
-    stands = {name: _unpacked(mask, y) for name, mask in packed.items()}
-    carried, measured = _unpacked(arrays["carried"], y), _below("measured.", arrays)
     return Outcomes(stands, y, origin, carried, measured)
 
 
@@ -106,18 +112,14 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def _fits(mask: npt.NDArray[Any] | None, y: npt.NDArray[np.int64]) -> bool:
-    """Whether these are the bits of as many images as there are labels."""
-    return mask is not None and mask.dtype == np.uint8 and len(mask) == -(-len(y) // 8)
+def _row(values: npt.NDArray[Any], kind: type) -> npt.NDArray[Any]:
+    """Numbers one after the other; no rounding, no part of a complex one."""
+    if values.ndim != 1:
+        raise ValueError(f"{values.ndim} dimensions where there should be one")
+    return values.astype(kind, casting="same_kind")
 
 
-def _unpacked(mask: npt.NDArray[Any], y: npt.NDArray[np.int64]) -> Mask:
-    return np.unpackbits(mask, count=len(y)).astype(bool)
-
-
-def _below(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    return {
-        name.removeprefix(prefix): values
-        for name, values in arrays.items()
-        if name.startswith(prefix)
-    }
+def _unpacked(bits: npt.NDArray[Any], count: int) -> Mask:
+    if bits.shape != (-(-count // 8),):
+        raise ValueError(f"bits of shape {bits.shape} for {count} images")
+    return np.unpackbits(bits, count=count).astype(bool)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from robench.errors import StoreError
+from robench.evaluation.outcomes import Outcomes, unpack
 from robench.settings import Plain
 from robench.store.cell import Evaluation
 from robench.store.files import checksum, write
@@ -22,6 +23,21 @@ def read_evaluation(path: Path) -> Plain:
     ):
         raise StoreError(f"{beside} is missing or damaged; not used")
     return record
+
+
+def read_outcomes(path: Path, record: Plain) -> Outcomes:
+    """The outcome of every image of an evaluation's record.
+
+    Raises:
+        StoreError: damaged, or they do not come to the counts of the record.
+    """
+    beside = path.with_suffix(".npz")
+    outcomes = unpack(beside)
+    counts = {name: int(mask.sum()) for name, mask in outcomes.stands.items()}
+    said = record["n"], record["stands"], record["carried"]
+    if (len(outcomes.y), counts, int(outcomes.carried.sum())) != said:
+        raise StoreError(f"{beside} does not hold what {path.name} says; not used")
+    return outcomes
 
 
 def read_any(path: Path) -> Plain:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from robench.analysis.summary import Line, Summary
 from robench.reporting import words
-from robench.store.files import write
+from robench.store.files import write, write_text
 
 # Okabe and Ito's colours: told apart by colour-blind readers. Markers tell them apart in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
@@ -161,7 +161,7 @@ def save(figure: Figure, axes: Axes, rows: pd.DataFrame, stem: Path) -> Path:
     pdf, png = io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     figure.savefig(png, format="png", dpi=200)
-    write(stem.with_suffix(".csv"), rows.to_csv(index=False).encode())
+    write_text(stem.with_suffix(".csv"), rows.to_csv(index=False))
     write(stem.with_suffix(".pdf"), pdf.getvalue())
     write(stem.with_suffix(".png"), png.getvalue())
     return stem.with_suffix(".png")

@@ -18,7 +18,7 @@ from robench.names import in_a_file_name
 from robench.reporting import claims as said
 from robench.reporting import figures, measures, tables, traces
 from robench.reporting.words import escaped
-from robench.store.files import digest, write
+from robench.store.files import digest, write_text
 from robench.store.records import cell_folders
 
 _NAMED = re.compile(r".+-[0-9a-f]{8}")
@@ -81,8 +81,8 @@ def _write(
     page = [f"# Report of {escaped(results.resolve().name)}", f"Written by robench {__version__}."]
     if tested:
         page.append(said.markdown(tested))
-        write(folder / "tables" / "claims.md", f"{said.overview(tested)}\n".encode())
-        write(folder / "tables" / "claims.csv", said.tidy(tested).to_csv(index=False).encode())
+        write_text(folder / "tables" / "claims.md", f"{said.overview(tested)}\n")
+        write_text(folder / "tables" / "claims.csv", said.tidy(tested).to_csv(index=False))
     names = [_name(summary.shared) for summary in found]
     names += [_name(table.shared) for table in measuring]
     drawn = set[str]()
@@ -100,10 +100,10 @@ def _write(
         page.append(
             "### Not trusted\n\n" + "\n".join(f"- {escaped(problem)}" for problem in problems)
         )
-    write(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False).encode())
+    write_text(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False))
     path = folder / "report.md"
     text = "\n\n".join(part for part in page if part) + "\n"
-    write(path, text.encode())
+    write_text(path, text)
     _sweep(folder, names, text)
     return path
 
@@ -117,7 +117,7 @@ def _figures(summary: Summary, look: figures.Look, folder: Path, name: str) -> l
 
 def _section(folder: Path, name: str, table: str, drawn: list[Path]) -> list[str]:
     """A table in a file of its own, and on the page with its figures."""
-    write(folder / "tables" / f"{name}.md", table.encode())
+    write_text(folder / "tables" / f"{name}.md", table)
     return [table, _shown(drawn)]
 
 

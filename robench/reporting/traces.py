@@ -22,8 +22,8 @@ def logged(epochs: pd.DataFrame, line: Line) -> pd.DataFrame:
     names = [name for name in mine if name not in COLUMNS["epochs"] and mine[name].notna().any()]
     if not names:
         return pd.DataFrame()
-    long = mine.melt(id_vars=["epoch"], value_vars=names, var_name="name").dropna()
-    return long.groupby(["name", "epoch"])["value"].agg(["mean", "min", "max"]).reset_index()
+    long = mine.set_index("epoch")[names].stack().dropna().rename_axis(["epoch", "name"])
+    return long.groupby(["name", "epoch"]).agg(["mean", "min", "max"]).reset_index()
 
 
 def draw(summary: Summary, epochs: pd.DataFrame, look: Look, folder: Path, name: str) -> list[Path]:

@@ -75,7 +75,7 @@ class Cell:
     @property
     def name(self) -> str:
         """The cell's folder."""
-        return f"{self.method}-{self.dataset}-{self.model}-s{self.seed}-{self.key[:8]}"
+        return cell_name(self.identity, self.key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,5 +125,16 @@ class Evaluation:
     @property
     def name(self) -> str:
         """The evaluation's files, without their endings."""
-        eps = show_eps(self.eps).replace("/", "_")
-        return f"{self.checkpoint}-{self.suite}-{self.norm}-{eps}-{self.key[:8]}"
+        return evaluation_name(self.identity, self.key)
+
+
+def cell_name(identity: Plain, key: str) -> str:
+    """The folder of a cell, from what its key is made of."""
+    first = "-".join(str(identity[name]) for name in ("method", "dataset", "model"))
+    return f"{first}-s{identity['seed']}-{key[:8]}"
+
+
+def evaluation_name(identity: Plain, key: str) -> str:
+    """An evaluation's files without their endings, from what its key is made of."""
+    first = "-".join(str(identity[name]) for name in ("checkpoint", "suite", "norm"))
+    return f"{first}-{identity['eps'].replace('/', '_')}-{key[:8]}"

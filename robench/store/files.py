@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from robench.errors import StoreError, WriteError
 
 WAITS = (0.1, 0.5, 2.0)
@@ -22,6 +24,9 @@ _PASSING = {
 
 UNFINISHED = ".tmp"
 """How the names of files end that are being written."""
+
+_DEEPEST = 50
+"""Levels of lists and tables in a file; settings of settings take about ten."""
 
 
 def write(path: Path, data: bytes) -> None:
@@ -86,6 +91,11 @@ def move_aside(path: Path, aside: Path) -> Path:
         raise WriteError(f"cannot move {path} to {aside}: {error}") from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text, in which only a file's name can have what is no Unicode: that is escaped."""
+    write(path, text.encode(errors="backslashreplace"))
+
+
 def write_json(path: Path, content: object) -> None:
     """Write JSON that a person can read."""
     write(path, (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
@@ -94,12 +104,33 @@ def write_json(path: Path, content: object) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; a torn or foreign file is an error that names it."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        content = msgspec.json.decode(content_of(path))  # strict: no NaN, no half of a character
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise StoreError(f"{path} holds no JSON object")
+    if is_deep(content):
+        raise StoreError(f"{path} is nested over {_DEEPEST} levels deep; not used")
     return content
+
+
+def content_of(path: Path) -> bytes:
+    """A file's bytes; what cannot be read, or has no end, is an error that names it."""
+    if not path.is_file():
+        problem = "is no file" if path.exists() else "is not there"
+        raise StoreError(f"{path} cannot be read: it {problem}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def is_deep(content: object, levels: int = _DEEPEST) -> bool:
+    """Whether lists and tables are nested deeper than anything that robench writes."""
+    if not isinstance(content, dict | list):
+        return False
+    inside = content.values() if isinstance(content, dict) else content
+    return levels == 0 or any(is_deep(value, levels - 1) for value in inside)
 
 
 def digest(content: object) -> str:

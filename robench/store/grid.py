@@ -12,8 +12,10 @@ from typing import Any
 from robench.errors import ConfigError
 from robench.radius import Norm
 from robench.store.cell import Kept
+from robench.store.files import is_deep
 
 MOST_SEEDS = 1000
+MOST_CHOICES = 1000
 
 OPTIONS = (
     "methods", "dataset", "model", "suite", "norm", "eps", "train_norm", "train_eps", "seeds",
@@ -81,6 +83,8 @@ def choices(text: str) -> list[Choice]:
         found += [
             Choice(name, changes) for changes in _combinations(name, inside.removesuffix("]"))
         ]
+        if len(found) > MOST_CHOICES:
+            raise ConfigError(f"{name}[...] makes over {MOST_CHOICES} methods")
     return found
 
 
@@ -91,10 +95,14 @@ def seeds(text: str) -> tuple[int, ...]:
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise ConfigError(f"seeds {part!r} is no whole number or range; write 0, 0-2 or 0,3,7")
-        low, high = int(first), int(last or first)
+        low, high = (
+            int(number) if len(number) < 20 else 2**64 for number in (first, last or first)
+        )
         if high < low or high - low >= MOST_SEEDS or high >= 2**32:
             raise ConfigError(f"seeds {part!r} is empty, over {MOST_SEEDS} long or over 2^32")
         found += range(low, high + 1)
+        if len(found) > MOST_SEEDS:
+            raise ConfigError(f"seeds are over {MOST_SEEDS}")
     if not found:
         raise ConfigError("seeds is empty; write 0, 0-2 or 0,3,7")
     return tuple(dict.fromkeys(found))
@@ -106,8 +114,10 @@ def read_config(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"config {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"config {path} is no TOML: {error}") from error
+    if is_deep(content):
+        raise ConfigError(f"config {path} is nested too deep")
     return content
 
 
@@ -150,7 +160,5 @@ def _combinations(name: str, inside: str) -> list[dict[str, str]]:
             values[setting].append(part)
         else:
             raise ConfigError(f"{name}[{inside}] is not of the form {name}[setting=value,...]")
-    return [
-        dict(zip(values, combination, strict=True))
-        for combination in itertools.product(*values.values())
-    ]
+    combinations = itertools.islice(itertools.product(*values.values()), MOST_CHOICES + 1)
+    return [dict(zip(values, combination, strict=True)) for combination in combinations]

@@ -5,19 +5,20 @@ from pathlib import Path
 
 from robench.errors import StoreError
 from robench.settings import Plain
-from robench.store.cell import ATTACKED, PROTOCOL, Cell, Evaluation, Kept
+from robench.store import shapes
+from robench.store.cell import (
+    ATTACKED,
+    PROTOCOL,
+    Cell,
+    Evaluation,
+    Kept,
+    cell_name,
+    evaluation_name,
+)
 from robench.store.files import checksum, digest, move_aside, read_json, write_json
 
 SEAL = "seal"
 """Where a record keeps the digest of all else in it."""
-
-_ALWAYS = {"key", "identity", "status", "reason", "started", "environment"}
-_OF_CELL = {"label", "changes", "deviates", "select_on", "shared"}
-_OF_EVALUATION = {"cell", "weights", "epoch", "verdict"}
-_WHEN_OK = {
-    True: {"checkpoints", "troubles"},
-    False: {"n", "stands", "order", "carried", "audit", "findings", "costs", "outcomes"},
-}
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def read_record(path: Path) -> Plain:
     """A cell's or an evaluation's record.
 
     Raises:
-        StoreError: torn, changed, written under another protocol, or not what its name says.
+        StoreError: torn, changed, written under another protocol, not what its name says, or with
+            something in it that no record of robench's holds.
     """
     record, of_cell = read_json(path), path.name == "cell.json"
     ours, was = PROTOCOL if of_cell else ATTACKED, record.get("protocol", "none")
@@ -122,10 +124,11 @@ def read_record(path: Path) -> Plain:
         raise StoreError(f"{path} was written under protocol {was}, not {ours}; not used")
     if record.pop(SEAL, "") != digest(record):
         raise StoreError(f"{path} was changed after it was written; not used")
-    wanted = _ALWAYS | (_OF_CELL if of_cell else _OF_EVALUATION)
-    if not wanted | (_WHEN_OK[of_cell] if record["status"] == "ok" else set()) <= record.keys():
-        raise StoreError(f"{path} is incomplete; not used")
-    if not (path.parent.name if of_cell else path.stem).endswith(record["key"][:8]):
+    if problem := shapes.problem(record, of_cell=of_cell):
+        raise StoreError(f"{path} is not as it should be: {problem}; not used")
+    key, identity = record["key"], record["identity"]
+    names = (path.parent.name, cell_name) if of_cell else (path.stem, evaluation_name)
+    if key != digest(identity) or names[0] != names[1](identity, key):
         raise StoreError(f"{path} belongs to another key; not used")
     return record
 

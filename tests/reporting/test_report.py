@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_written_is_shown(
     robench: Robench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = robench("report").out
-    for place in ("robench.analysis.table.write", "robench.reporting.report.write"):
+    for place in ("robench.analysis.table.write_text", "robench.reporting.report.write_text"):
         with monkeypatch.context() as patch:
             patch.setattr(place, refuse)
             refused = robench("report")
