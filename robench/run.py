@@ -7,27 +7,26 @@ again. One failed cell is a row with its reason; it stops no other, and no accur
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
+from robench import mending
 from robench.analysis import table
 from robench.entries import about
 from robench.errors import StoreError
-from robench.evaluation.stored import is_of, read_any, share, trusted
+from robench.evaluation.stored import is_of, share, trusted
 from robench.events import Finished, Started, Warned
+from robench.left import Rerun, left, state_of
 from robench.plan import Job, Plan
 from robench.settings import Plain
 from robench.store.cell import Evaluation
-from robench.store.files import checksum, sweep, write
+from robench.store.files import sweep
 from robench.store.locks import Lock
 from robench.store.log import log_to
-from robench.store.records import CellFolder, cell_folder, read_record, set_aside, write_record
+from robench.store.records import CellFolder, cell_folder, read_record, write_record
 from robench.watch import Watch
 from robench.work import crashed, describe, evaluate_cell, train_cell
-
-Rerun = Literal["missing", "failed", "always"]
-RERUNS: tuple[Rerun, ...] = get_args(Rerun)
 
 Part = Literal["weights", "whole"]
 """What is done for a job: only what others need of it, or all."""
@@ -153,36 +152,11 @@ def _mine(folder: CellFolder, watch: Watch) -> Iterator[None]:
 
 def _whole(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch) -> bool:
     for path in (folder.record, *map(folder.outcome, job.evaluations)):
-        _check(path, watch)
-    _mend(folder, watch)
-    if left(job, folder, rerun).train or _damaged(folder):
+        mending.check(path, watch)
+    mending.mend(folder, watch)
+    if left(job, folder, rerun).train or mending.damaged(folder):
         _train(job, plan, folder, rerun, watch)
     return _attack(job, plan, folder, rerun, watch)
-
-
-@dataclass(frozen=True)
-class Left:
-    """What a job still needs, and what of it failed before and is not tried again."""
-
-    train: bool
-    evaluations: list[Evaluation]
-    failed: list[Evaluation] = field(default_factory=list)
-    untrained: str = ""
-    """``failed`` or ``diverged`` when it is the training that failed before."""
-
-
-def left(job: Job, folder: CellFolder, rerun: Rerun) -> Left:
-    """What is to be done for a job, from what its folder holds."""
-    record, everything = trusted(folder.record), list(job.evaluations)
-    if rerun == "always" or record is None or record["status"] == "running":
-        return Left(True, everything)
-    if record["status"] != "ok":
-        again = rerun == "failed"
-        return Left(True, everything) if again else Left(False, [], untrained=record["status"])
-    missing = [e for e in everything if _status(folder, e, record) == "missing"]
-    failed = [e for e in everything if _status(folder, e, record) == "failed"]
-    todo, alone = (missing, failed) if rerun == "missing" else (missing + failed, [])
-    return Left(bool(todo) and not folder.has_weights(record), todo, alone)
 
 
 def _provide(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch) -> None:
@@ -203,29 +177,13 @@ def _train(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch)
         with _mine(source, watch):
             _provide(job.start, plan, source, rerun, watch)
     if before is not None and before["status"] == "ok" and rerun != "always":
-        _say_damaged(folder, watch)
+        mending.name_damaged(folder, watch)
     train_cell(job, plan.data[job.cell.dataset], folder, watch, _again(before, rerun))
 
 
 def _again(before: Plain | None, rerun: Rerun) -> Plain | None:
     """The record of what did not end well, to go on from what it saved."""
     return None if before is None or before["status"] == "ok" or rerun == "always" else before
-
-
-def _damaged(folder: CellFolder) -> list[Path]:
-    """Weights that are there, and not what their record says; those that are gone may be."""
-    record = trusted(folder.record)
-    if record is None or record["status"] != "ok":
-        return []
-    kept = {folder.weights(name): facts for name, facts in record["checkpoints"].items()}
-    return [p for p, facts in kept.items() if p.is_file() and checksum(p) != facts["sha256"]]
-
-
-def _say_damaged(folder: CellFolder, watch: Watch) -> None:
-    """Name weights that cannot be trusted, and move them out of the way."""
-    for path in _damaged(folder):
-        watch.tell(Warned(f"{path} is damaged; moved to {set_aside(path).parent}"))
-    watch.tell(Warned(f"weights in {folder.path} are missing or damaged; trained again"))
 
 
 def _attack(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch) -> bool:
@@ -245,7 +203,7 @@ def _attack(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch
         watch.tell(_left_alone(describe(job, evaluation), read_record(folder.outcome(evaluation))))
     if record["status"] != "ok":
         return False
-    return all(_status(folder, evaluation, record) == "ok" for evaluation in job.evaluations)
+    return all(state_of(folder, evaluation, record) == "ok" for evaluation in job.evaluations)
 
 
 def _together(job: Job, todo: Sequence[Evaluation]) -> list[list[Evaluation]]:
@@ -282,38 +240,3 @@ def _left_alone(label: str, record: Plain) -> Warned:
     """What failed in an earlier run and was not tried again."""
     again = "--rerun failed tries it again"
     return Warned(f"{label} {record['status']} before: {record['reason']}; {again}")
-
-
-def _status(
-    folder: CellFolder, evaluation: Evaluation, cell: Plain
-) -> Literal["ok", "failed", "missing"]:
-    """What there is of an evaluation of the cell's present weights."""
-    record = trusted(folder.outcome(evaluation))
-    if record is None or record["status"] == "running" or not is_of(record, cell):
-        return "missing"
-    return "ok" if record["status"] == "ok" else "failed"
-
-
-def _check(path: Path, watch: Watch) -> None:
-    """Name a record that is not to be trusted, and move it out of the way with its outcomes."""
-    try:
-        if path.exists():
-            read_any(path)
-    except StoreError as error:
-        where = set_aside(path)
-        outcomes = path.with_suffix(".npz")
-        if outcomes.is_file():
-            set_aside(outcomes)
-        watch.tell(Warned(f"{error}; moved to {where.parent}, redone"))
-
-
-def _mend(folder: CellFolder, watch: Watch) -> None:
-    """Write anew what the record says again elsewhere, where it is not what it should be."""
-    record = trusted(folder.record)
-    if record is None or record["status"] != "ok":
-        return
-    for path, content in folder.copies(record).items():
-        if not path.is_file() or path.read_bytes() != content:
-            where = f"moved to {set_aside(path).parent}, " if path.is_file() else ""
-            write(path, content)
-            watch.tell(Warned(f"{path} is missing or damaged; {where}written again"))

@@ -2,34 +2,30 @@
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from torch import nn
-
-from robench import device
+from robench import device, networks
 from robench.data.load import Data
 from robench.entries import about, failure, finished, header, outcome, saved
-from robench.errors import ConfigError, Diverged, StoreError, WriteError
+from robench.errors import Diverged, WriteError
 from robench.evaluation.evaluate import Evaluated, evaluate
 from robench.evaluation.measured import measure
-from robench.evaluation.recognition import check_recognised, recognised
+from robench.evaluation.recognition import check_recognised
 from robench.evaluation.stored import trusted
 from robench.events import Attacked, Epoch, Evaluating, Event, Training, Warned
 from robench.keeping import State
-from robench.models.catalogue import build
-from robench.models.classifier import Network
 from robench.plan import Job, Plan
 from robench.radius import show_eps
 from robench.saving import Saver
 from robench.seeds import derive
 from robench.settings import Plain
-from robench.store.cell import ATTACKED, PROTOCOL, Cell, Evaluation
+from robench.store.cell import ATTACKED, PROTOCOL, Evaluation
 from robench.store.curve import Curve
 from robench.store.records import CellFolder, check_weights, read_record, write_record
 from robench.threat import Threat
-from robench.training.checkpoint import restore
-from robench.training.epochs import new_run, rounds
+from robench.training.epochs import rounds
 from robench.training.train import train
 from robench.watch import Watch
 
@@ -60,11 +56,13 @@ def train_cell(
 
     try:
         threat = Threat(cell.norm, float(cell.eps))
-        maker = _maker(cell, data) if job.start is None else _started(job, job.start, data, folder)
+        maker = networks.maker(cell, data)
+        if job.start is not None:
+            maker = networks.started(job, job.start, data, folder)
         trained = train(
             job.method, maker, data, cell.recipe, threat, cell.seed, listen, cell.name, keeper
         )
-        look = partial(_look, job, data)
+        look = partial(networks.look, job, data)
         watch.check_lock(now=True)
         record |= saved(trained, folder, record, look) | {"status": "ok"}
     except WriteError:
@@ -158,8 +156,9 @@ def crashed(job: Job, folder: CellFolder, reason: str, tail: str, watch: Watch) 
     for path, said in known.items():
         record = trusted(path)
         if record is not None and record["status"] == "running":
+            spent = datetime.now(UTC) - datetime.fromisoformat(record["started"])
             record |= {"status": "failed", "reason": reason, "traceback": tail}
-            record.setdefault("seconds", 0.0)
+            record["seconds"] = spent.total_seconds()
             write_record(path, record)
             watch.tell(finished(job.cell, said, record))
             failed = True
@@ -180,7 +179,7 @@ def _attack(
 ) -> list[Evaluated]:  # fmt: skip
     """Only what is on disk is attacked, never the model that training left in memory."""
     cell, data, first = job.cell, plan.data[job.cell.dataset], together[0]
-    model = _restored(job, weights, data)
+    model = networks.restored(job, weights, data)
     check_recognised(weights, model, data, cell.seed, kept)
 
     def after(attack: str, at: int, stand: int | None, seen: int, total: int) -> None:
@@ -193,7 +192,9 @@ def _attack(
     own, stand_in = job.method.adaptive(first.norm), plan.stand_ins.get(first.suite)
     suite, stand_in = suite.including(own), stand_in and stand_in.including(own)
     if first.sources:
-        suite = suite.on({name: _source(plan, key, weights) for name, key in first.sources.items()})
+        suite = suite.on(
+            {name: networks.source(plan, key, weights) for name, key in first.sources.items()}
+        )
     return evaluate(
         model,
         suite,
@@ -205,61 +206,3 @@ def _attack(
         stand_in=stand_in,
         keeper=saver,
     )
-
-
-def _look(job: Job, data: Data, weights: Path) -> Plain:
-    """What weights recognise, loaded as an evaluation loads them."""
-    return recognised(_restored(job, weights, data), data, job.cell.seed)
-
-
-def _restored(job: Job, weights: Path, data: Data) -> nn.Module:
-    cell, place = job.cell, data.test.y.device
-    run = new_run(data, Threat(cell.norm, float(cell.eps)), cell.recipe)
-    return restore(weights, job.method, _maker(cell, data), run, cell.seed, place)
-
-
-def _source(plan: Plan, key: str, beside: Path) -> nn.Module:
-    """The model that images are crafted on."""
-    (job,) = [job for job in plan.jobs if job.cell.key == key]
-    return _other(job, beside.parent.parent, plan.data[job.cell.dataset], "images are crafted on")
-
-
-def _other(job: Job, cells: Path, data: Data, what_for: str) -> nn.Module:
-    """The best checkpoint of another cell, among the folders of all cells."""
-    folder = CellFolder(cells / job.cell.name)
-    kept = read_record(folder.record)
-    if kept["status"] != "ok":
-        raise StoreError(f"{job.cell.label}, whose cell {what_for}, {kept['status']}")
-    best, weights = kept["checkpoints"]["best"], folder.weights("best")
-    check_weights(weights, best["sha256"])
-    model = _restored(job, weights, data).eval()
-    check_recognised(weights, model, data, job.cell.seed, best)
-    return model
-
-
-def _started(job: Job, start: Job, data: Data, folder: CellFolder) -> Callable[[], Network]:
-    """A maker of the cell's network with the weights that another cell has trained."""
-    trained = _other(start, folder.path.parent, data, "training starts from").state_dict()
-    fresh = _maker(job.cell, data)
-
-    def classifier() -> Network:
-        network = fresh()
-        try:
-            network.load_state_dict(trained)
-        except RuntimeError as error:
-            raise ConfigError(
-                f"{job.cell.label} cannot start from {start.cell.label}: its weights are not those "
-                f"of one {job.cell.model}"
-            ) from error
-        return network
-
-    return classifier
-
-
-def _maker(cell: Cell, data: Data) -> Callable[[], Network]:
-    """What methods build their module from: the cell's network with random weights."""
-
-    def classifier() -> Network:
-        return build(cell.model, data.facts, normalise=cell.recipe.normalise)
-
-    return classifier

@@ -1,5 +1,6 @@
 """States as files: named by their content, trusted only as their record says."""
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from robench.errors import Stopped, WriteError
 from robench.events import Event, Warned
 from robench.saving import Saver
 from robench.store import files
-from robench.store.cell import PROTOCOL
-from robench.store.files import digest
+from robench.store.cell import PROTOCOL, Cell
 from robench.store.records import read_record
+from robench.training.recipe import Recipe
 from robench.watch import Watch
 
 STATE = {"weights": torch.arange(5.0), "epoch": 3}
@@ -25,11 +26,16 @@ class Kept:
     def __init__(self, folder: Path, save_every: float = 600.0) -> None:
         self.told: list[Event] = []
         self.watch = Watch(self.told.append, save_every)
-        key = digest("a cell")
-        self.path = folder / f"madry-{key[:8]}" / "cell.json"
-        self.record: dict[str, Any] = dict.fromkeys(
-            ("identity", "label", "changes", "deviates", "select_on", "shared", "started"), ""
-        ) | {"protocol": PROTOCOL, "key": key, "status": "running", "reason": "", "environment": {}}
+        cell = Cell(
+            method="madry", plugin="", settings={}, recipe=Recipe(), dataset="digits", data="",
+            train_limit=None, model="digitscnn", norm="Linf", eps=Fraction(3, 16), seed=0,
+        )  # fmt: skip
+        self.path = folder / cell.name / "cell.json"
+        self.record: dict[str, Any] = {
+            "protocol": PROTOCOL, "key": cell.key, "identity": cell.identity, "status": "running",
+            "reason": "", "started": "", "environment": {"device": "cpu", "torch": "2"},
+            "label": "madry", "changes": {}, "deviates": "", "select_on": "robust", "shared": {},
+        }  # fmt: skip
 
     def saver(self, before: Any = None) -> Saver:
         return Saver(self.path, self.record, self.watch, before)
@@ -165,7 +171,8 @@ def test_only_what_ended_well_needs_no_state(kept: Kept) -> None:
     kept.record |= {"status": "failed", "reason": "out of luck"}
     saver.close()
     assert len(kept.states()) == 1
-    kept.record |= {"status": "ok", "checkpoints": {}, "troubles": []}
+    whole = {"epoch": 1, "sha256": ""}
+    kept.record |= {"status": "ok", "checkpoints": {"best": whole, "last": whole}, "troubles": []}
     saver.close()
     assert not kept.states()
     assert "saved" not in read_record(kept.path)

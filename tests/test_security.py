@@ -144,17 +144,26 @@ def foreign(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "a" / "b" / "results"))
 
 
+@pytest.mark.parametrize("name", ["method", "dataset", "model"])
+def test_a_cell_of_an_evil_name_is_not_used(
+    name: str, foreign: Path, robench: Robench, tmp_path: Path
+) -> None:
+    (cell,) = foreign.glob("cells/*/cell.json")
+    change(cell, {name: EVIL})
+    before = everything(tmp_path)
+    done = robench("report", str(foreign))
+    assert done.code == 2
+    assert "cell.json belongs to another key; not used" in done.err
+    assert everything(tmp_path) == before
+
+
 def test_names_in_foreign_results_lead_nowhere(
     foreign: Path, robench: Robench, tmp_path: Path
 ) -> None:
-    names = {"method": EVIL, "dataset": EVIL, "model": EVIL}
     (cell,) = foreign.glob("cells/*/cell.json")
-    change(cell, names, label=f"{EVIL}[{EVIL}]", deviates=EVIL)
-    for path in foreign.glob("cells/*/eval/*.json"):
-        change(path, {"suite": EVIL})
-    curve = cell.with_name("train.csv").read_text().splitlines()
-    rows = [f"{row},0.5" for row in curve[1:]]
-    cell.with_name("train.csv").write_text("\n".join([f"{curve[0]},../../../x.y", *rows, ""]))
+    curve = read_record(cell)["curve"]
+    rows = [f"{curve[0]},../../../x.y", *(f"{row},0.5" for row in curve[1:])]
+    change(cell, {}, label=f"{EVIL}[{EVIL}]", deviates=EVIL, curve=rows)
     before = everything(tmp_path)
     done = robench("report", str(foreign))
     assert done.code == 0, done.err
@@ -196,7 +205,7 @@ def test_a_record_of_nonsense_is_named_and_not_used(
     change(path, identity)
     done = robench("report", str(foreign))
     assert done.code == 2
-    assert f"{path.name} is not as robench writes it (" in done.err
+    assert f"{path.name} is not as it should be: " in done.err
 
 
 def test_a_grid_of_foreign_results_leads_nowhere(foreign: Path, robench: Robench) -> None:

@@ -21,7 +21,7 @@ PASSING = {
 }  # fmt: skip
 """What a record says of how it was made, and not of what was found."""
 
-UNLIKE = ["seconds", "train_seconds", "peak_mb"]
+UNLIKE = ["seconds", "train_seconds", "peak_mb", "train_peak_mb"]
 """Columns of results.csv that differ from run to run."""
 
 

@@ -78,6 +78,7 @@ def _columns(folder: CellFolder, record: Plain) -> Row:
         "train_seconds": record.get("seconds"),
         "train_forwards": record.get("forwards"),
         "train_backwards": record.get("backwards"),
+        "train_peak_mb": record.get("peak_mb"),
         "device": environment["device"],
         "torch": environment["torch"],
         "cell": folder.path.name,

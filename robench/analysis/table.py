@@ -21,7 +21,7 @@ RESULTS = (
     "test_limit", "n", "n_right", "n_stands", "n_carried", "natural_accuracy", "robust_accuracy",
     "ci_low", "ci_high", "verdict", "audited", "audit_bound", "flags", "status", "reason",
     "seconds", "forwards", "backwards", "peak_mb", "train_seconds", "train_forwards",
-    "train_backwards", "device", "torch", "packages", "cell", "key",
+    "train_backwards", "train_peak_mb", "device", "torch", "packages", "cell", "key",
     *map(rows.flag_column, FLAGS),
 )  # fmt: skip
 """Columns of results.csv; a row an attack, and ``attack=worst`` closes the suite.

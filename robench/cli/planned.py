@@ -9,9 +9,9 @@ import torch
 from robench import __version__, settings
 from robench.cli.echo import echo
 from robench.cli.options import width
+from robench.left import Rerun, left
 from robench.plan import Plan
 from robench.radius import show_eps
-from robench.run import Rerun, left
 from robench.store.records import cell_folder
 
 

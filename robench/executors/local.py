@@ -23,8 +23,9 @@ from robench import device as devices
 from robench.errors import Stopped, WriteError
 from robench.events import from_plain
 from robench.executors.slots import Crash, Slots, Task
+from robench.left import Rerun
 from robench.plan import Job, plan
-from robench.run import Crew, Done, Part, Rerun, after_crash, work_on
+from robench.run import Crew, Done, Part, after_crash, work_on
 from robench.store.grid import Request
 from robench.store.log import read_log
 from robench.store.records import CellFolder, cell_folder

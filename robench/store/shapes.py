@@ -88,6 +88,14 @@ class Trouble(_Shape, frozen=True):
     detail: str
 
 
+class Saved(_Shape, frozen=True):
+    """What its work goes on from."""
+
+    file: str
+    sha256: str
+    format: int
+
+
 class Cell(Begun, frozen=True):
     """A cell's record, whatever came of it."""
 
@@ -101,6 +109,16 @@ class Cell(Begun, frozen=True):
     seconds: Amount | None = None
     forwards: Count | None = None
     backwards: Count | None = None
+    peak_mb: Amount | None = None
+    curve: list[str] | None = None
+    saved: Saved | None = None
+
+
+class Recognised(_Shape, frozen=True):
+    """How many of the first validation images it classifies rightly."""
+
+    images: Count
+    right: Count
 
 
 class Checkpoint(_Shape, frozen=True):
@@ -108,6 +126,7 @@ class Checkpoint(_Shape, frozen=True):
 
     epoch: Count
     sha256: str
+    recognised: Recognised | None = None
 
 
 class Checkpoints(_Shape, frozen=True):
@@ -131,6 +150,7 @@ class Evaluation(Begun, frozen=True):
     weights: str
     epoch: Count
     verdict: Verdict
+    saved: Saved | None = None
 
 
 class Failed(Evaluation, frozen=True):

@@ -35,7 +35,7 @@ def test_one_that_is_running_is_not_there_yet(evaluation: Path, robench: Robench
 
 
 def test_more_than_is_known_today_is_allowed(evaluation: Path, robench: Robench) -> None:
-    write_record(evaluation, read_record(evaluation) | {"saved": {"a": [1, None]}, "jobs": 3})
+    write_record(evaluation, read_record(evaluation) | {"later": {"a": [1, None]}, "jobs": 3})
     assert read_record(evaluation)["jobs"] == 3
     assert robench("report").err == ""
 
