@@ -153,7 +153,7 @@ class Evaluation(Begun, frozen=True):
     saved: Saved | None = None
 
 
-class Failed(Evaluation, frozen=True):
+class Failed(Evaluation, frozen=True, kw_only=True):
     """An evaluation's record when there are no outcomes."""
 
     seconds: Amount
