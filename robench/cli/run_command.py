@@ -222,7 +222,7 @@ def _watched(planned: "Plan", request: "Request", options: dict[str, Any]) -> bo
             slots = Slots(local.environments(options["device"], jobs), timeout and 60 * timeout)
             watch.leaving = slots.kill
             order = local.Order(
-                request=request, results=results.absolute(), rerun=options["rerun"],
+                request=request, results=results, rerun=options["rerun"],
                 device=options["device"], threads=options["threads"], save_every=watch.save_every,
                 run=watch.run,
             )  # fmt: skip

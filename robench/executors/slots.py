@@ -98,8 +98,7 @@ class Slots:
     def kill(self) -> None:
         """End everything at once."""
         for process in multiprocessing.active_children():
-            with suppress(OSError, TypeError):
-                os.kill(process.pid or 0, signal.SIGKILL)
+            process.kill()
 
     def _begin(self, waiting: list[Task], pools: Sequence[ProcessPool], folder: Path) -> None:
         """Give every free slot the first task that may begin."""
@@ -140,8 +139,12 @@ class Slots:
             return
         self._asked = True
         for one in self._running.values():
-            with suppress(OSError):
-                os.kill(one.pid() or 0, signal.SIGTERM) if one.pid() else one.future.cancel()
+            pid = one.pid()
+            if pid is None:  # not begun: nothing to save
+                one.future.cancel()
+                continue
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     @contextmanager
     def _pools(self, most: int) -> Iterator[list[ProcessPool]]:
