@@ -19,6 +19,7 @@ from collections import Counter
 
 import click
 import torch
+import torchvision  # noqa: F401 - what takes long to import is no example's fault
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import FlakyFailure
 
