@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robench.cli.options import CONTEXT, folder
+from robench.cli.options import CONTEXT, FileName, folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +21,7 @@ IMAGES = 100
 @click.command(
     "import-checkpoint", context_settings=CONTEXT, short_help="Take over weights from elsewhere."
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FileName(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", metavar="NAME", help="One of robench's networks, which they must fit.")
 @click.option("--dataset", metavar="NAME", help="What it classifies; --model needs it.")
 @click.option("--part", metavar="NAME", help="Which of the file's dictionaries to take.")
@@ -34,7 +34,7 @@ IMAGES = 100
 @click.option(
     "--data-root", type=folder, default=Path("data"), metavar="FOLDER", help="A torchvision root."
 )
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+@click.option("--output", type=FileName(dir_okay=False, path_type=Path), metavar="FILE",
               help="Unsaid: FILE's name with .safetensors.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an output that is there.")
 def command(file: Path, output: Path | None, part: str | None, **options: Any) -> int:

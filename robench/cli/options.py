@@ -42,6 +42,16 @@ class _Folder(click.Path):
         return path
 
 
+class FileName(click.Path):
+    """A file's name, one that a file can have."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name as a path."""
+        if not _is_text(str(value)):
+            self.fail(f"{value}: a name has to be text, in UTF-8", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _is_text(name: str) -> bool:
     """Whether a name can be put into a file of results: no zero, no byte that is no character."""
     try:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robench.cli.echo import echo
-from robench.cli.options import CONTEXT, RESULTS, folder, from_config, listed, merged, parts
+from robench.cli.options import (
+    CONTEXT,
+    RESULTS,
+    FileName,
+    folder,
+    from_config,
+    listed,
+    merged,
+    parts,
+)
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -79,7 +88,7 @@ class _Parted(click.Command):
 )
 @click.option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FileName(path_type=Path, dir_okay=False),
     is_eager=True,
     callback=from_config,
     expose_value=False,

@@ -45,6 +45,8 @@ FOUND: dict[str, tuple[str, Any]] = {
     # Characters that a terminal obeys, or that no file can hold.
     "a folder whose name is no text": ("lines", Line((*_PLAN, "--results", "a\udcff"))),
     "a folder with a zero in its name": ("lines", Line(("report", "a\0b"))),
+    "a grid file with a zero in its name": ("lines", Line((*_PLAN, "--config", "\0"))),
+    "a checkpoint with a zero in its name": ("lines", Line(("import-checkpoint", "\0"))),
     "a folder with an escape in its name": ("lines", Line((*_PLAN, "--results", _TITLE))),
     # Grid files.
     "lists of lists": ("configs", Config(cuts=(Cut(0, 0, "eps = " + "[" * 2000 + "\n"),))),
