@@ -71,6 +71,9 @@ class Stopped(BaseException):
     No Exception: whatever runs a plugin catches those, and goes on.
     """
 
+    go_on = "the same command goes on from here"
+    """What to do now."""
+
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.exit_code = 128 + number

@@ -60,8 +60,6 @@ def _until_read() -> Iterator[None]:
         raise click.exceptions.Exit(0) from None
 
 
-_GO_ON = "the same command goes on from here"
-
 _HELP = """Compare robust training methods under attacks that do not flatter them.
 
 \b
@@ -95,9 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except RobenchError as error:
         code = _say(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        code = _say(f"interrupted; {_GO_ON}", 130)
+        code = _say(f"interrupted; {Stopped.go_on}", 130)
     except Stopped as stop:
-        code = _say(f"{stop}; {_GO_ON}", stop.exit_code)
+        code = _say(f"{stop}; {stop.go_on}", stop.exit_code)
     except Exception as error:
         if os.environ.get("ROBENCH_TRACEBACK"):
             raise

@@ -218,6 +218,7 @@ def _watched(planned: "Plan", request: "Request", options: dict[str, Any]) -> bo
     import signal
 
     from robench.cli import progress
+    from robench.errors import Stopped
     from robench.executors import local
     from robench.executors.slots import Slots
     from robench.run import run
@@ -236,8 +237,13 @@ def _watched(planned: "Plan", request: "Request", options: dict[str, Any]) -> bo
                 run=watch.run,
             )  # fmt: skip
             crew = local.crew(order, slots, watch)
-        with stoppable(watch, signal.SIGINT, signal.SIGTERM):
-            return run(planned, results, options["rerun"], watch, crew)
+        try:
+            with stoppable(watch, signal.SIGINT, signal.SIGTERM):
+                return run(planned, results, options["rerun"], watch, crew)
+        except Stopped as stop:
+            if options["rerun"] == "always":
+                stop.go_on = "the same without --rerun always goes on from here"
+            raise
 
 
 def _request(options: dict[str, Any]) -> "Request":
