@@ -91,6 +91,7 @@ def _inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
     kept, here = dict(os.environ), Path.cwd()
     for name in [name for name in os.environ if name.startswith("ROBENCH_")]:
         del os.environ[name]
+    os.environ["ROBENCH_JOBS"] = "0"  # a process of its own would see nothing of this one's limits
     os.environ["ROBENCH_TRACEBACK"] = "1"  # a fault in robench is then raised as it is
     try:
         os.environ.update(environment)
