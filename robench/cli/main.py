@@ -8,6 +8,7 @@ import importlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -82,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(args=arguments, prog_name="robench", standalone_mode=False)
+        with _warnings_echoed():
+            code = cli.main(args=arguments, prog_name="robench", standalone_mode=False)
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -102,6 +104,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         what = f"{type(error).__name__}: {error}"
         code = _say(f"{what} (a fault in robench; ROBENCH_TRACEBACK=1 shows where)", 3)
     sys.exit(code or 0)
+
+
+@contextmanager
+def _warnings_echoed() -> Iterator[None]:
+    """Python's own warnings quote lines of plugin files, so they are printed as all else is."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: object = None,
+        line: str | None = None,
+    ) -> None:
+        echo(f"warning: {filename}:{lineno}: {category.__name__}: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _say(message: str, code: int) -> int:

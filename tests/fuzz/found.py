@@ -48,6 +48,10 @@ FOUND: dict[str, tuple[str, Any]] = {
     "a grid file with a zero in its name": ("lines", Line((*_PLAN, "--config", "\0"))),
     "a checkpoint with a zero in its name": ("lines", Line(("import-checkpoint", "\0"))),
     "a folder with an escape in its name": ("lines", Line((*_PLAN, "--results", _TITLE))),
+    "a warning that quotes an escape": (
+        "plugins",
+        Plugin(kind="methods", name="mine", doc="\\\x1f", command="list"),
+    ),
     # Grid files.
     "lists of lists": ("configs", Config(cuts=(Cut(0, 0, "eps = " + "[" * 2000 + "\n"),))),
     "tables of tables": (
