@@ -94,7 +94,7 @@ def test_a_silence_is_broken_by_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) 
         tell(Epoch("a cell", 3, 9, "train", 0.1, 1.0, None, None, 1.0, 3, 3, {}))
         time.sleep(1)
     signs = [event for event in said if isinstance(event, Working)]
-    assert 2 <= len(signs) <= 5
+    assert 1 <= len(signs) <= 5
     assert signs[0].cells == {"a cell": "epoch 3/9"}
 
 

@@ -12,7 +12,7 @@ ENDS = {
     "leave": "its process left in the midst of it",
     "leave-badly": "its process left with exit code 7",
     "kill": "killed by SIGKILL: somebody killed it, or the system ran out of memory",
-    "hang": "took longer than --cell-timeout, 0.4 minutes",
+    "hang": "took longer than --cell-timeout, 0.7 minutes",
     "raise": "RuntimeError: out of luck",
     "memory": "out of memory; a smaller recipe.batch_size",
     "interrupt": "KeyboardInterrupt",
@@ -25,7 +25,7 @@ def test_every_end_costs_its_cell_alone_and_is_recorded(outside: Outside) -> Non
         "run", "-m", f"natural,fatal[end=well,{','.join(ENDS)}]", *QUICK, "--checkpoints", "best",
         "--set", "recipe.epochs=2", "--jobs", "2",
     )  # fmt: skip
-    code, said = outside.run(*grid, "--cell-timeout", "0.4")
+    code, said = outside.run(*grid, "--cell-timeout", "0.7")
     assert code == 1, said
     rows = outside.table()
     ended = rows[rows["status"] == "failed"].set_index("settings")["reason"]
