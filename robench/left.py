@@ -1,7 +1,7 @@
 """What a job still needs, from what its cell's folder holds."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from robench.evaluation.stored import is_of, trusted
 from robench.plan import Job
@@ -10,7 +10,6 @@ from robench.store.cell import Evaluation
 from robench.store.records import CellFolder
 
 Rerun = Literal["missing", "failed", "always"]
-RERUNS: tuple[Rerun, ...] = get_args(Rerun)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,10 @@ class Done:
 
 
 Crew = Callable[[Sequence[Job], Part], Iterable[tuple[Job, Done]]]
-"""Works on jobs, one after the other or several at once, and says of each what came of it."""
+"""Works on jobs, one after the other or several at once, and says of each what came of it.
+
+It raises ``Stopped`` when it was asked to stop before it has spoken of all.
+"""
 
 
 def run(plan: Plan, results: Path, rerun: Rerun, watch: Watch, crew: Crew | None = None) -> bool:

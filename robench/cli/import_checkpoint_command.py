@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, FileName, folder
 
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
     from robench.models.classifier import Network
     from robench.models.statedict import Found
-
-IMAGES = 100
-"""Of the validation part: enough to tell a network that works from one that guesses."""
 
 
 @click.command(
@@ -51,7 +49,7 @@ def command(file: Path, output: Path | None, part: str | None, **options: Any) -
     _check_names(options)
     with foreign.blamed(file):
         found = statedict.find(foreign.read(file), part, file.stat().st_size)
-    click.echo(_taken(found))
+    echo(_taken(found))
     about = {"file": file.name, "sha256": checksum(file), "taken": ".".join(found.taken)}
     tensors: Mapping[str, Tensor] = found.tensors
     if options["model"]:
@@ -60,9 +58,9 @@ def command(file: Path, output: Path | None, part: str | None, **options: Any) -
         tensors, about = network.state_dict(), about | said
         _measure(network, options["dataset"], options["data_root"])
     else:
-        click.echo("no --model: its tensors were not compared with any network")
+        echo("no --model: its tensors were not compared with any network")
     _save(tensors, about, target)
-    click.echo(target)
+    echo(target)
     return 0
 
 
@@ -120,11 +118,11 @@ def _fitted(
         pairs = fit.by_shape(network, tensors)
         tensors = {mine: tensors[other] for mine, other in pairs.items()}
         mine, other = next(iter(pairs.items()))
-        click.echo(f"matched {len(pairs)} tensors by order and shape: {other!r} is {mine!r}, ...")
+        echo(f"matched {len(pairs)} tensors by order and shape: {other!r} is {mine!r}, ...")
         said["renamed"] = pairs
     filled = fit.fit(network, tensors)
     for line in _filled(filled, network, dataset):
-        click.echo(line)
+        echo(line)
     return network.eval(), said
 
 
@@ -160,19 +158,20 @@ def _measure(network: "Network", dataset: str, data_root: Path) -> None:
 
     from robench.data.load import load
     from robench.errors import DataError
+    from robench.evaluation.recognition import IMAGES
 
     try:
         data = load(dataset, data_root, torch.device("cpu"))
     except DataError as error:
-        click.echo(f"warning: natural accuracy was not measured: {error}", err=True)
+        echo(f"warning: natural accuracy was not measured: {error}", err=True)
         return
     images, classes = data.validation.first(IMAGES), data.facts.num_classes
-    with torch.inference_mode():
+    with torch.inference_mode():  # logits that are not finite are wrong answers here, no error
         right = (network(images.x()).argmax(1) == images.y).float().mean().item()
-    click.echo(f"natural accuracy on {len(images)} validation images of {dataset}: {right:.0%}")
+    echo(f"natural accuracy on {len(images)} validation images of {dataset}: {right:.0%}")
     chance = 1 / classes
     if right <= chance + 3 * (chance * (1 - chance) / len(images)) ** 0.5:
-        click.echo(
+        echo(
             f"warning: that is no better than guessing among {classes} classes: another network, "
             "order of classes or normalisation than it was trained with?",
             err=True,

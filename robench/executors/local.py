@@ -71,6 +71,8 @@ def crew(order: Order, slots: Slots, watch: Watch) -> Crew:
             if isinstance(came, Crash) and not watch.asked:
                 folder = cell_folder(order.results, job.cell)
                 yield job, after_crash(job, folder, came.reason, _tail(folder.log), watch)
+            elif isinstance(came, _Stopped) and not watch.asked:
+                yield job, Done(reason=f"{job.cell.name}: its process was stopped, and has saved")
             elif isinstance(came, Done):
                 yield job, came
         watch.check()

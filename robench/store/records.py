@@ -94,9 +94,14 @@ def cell_folder(results: Path, cell: Cell) -> CellFolder:
 
 
 def cell_folders(results: Path) -> list[CellFolder]:
-    """All cells below a results folder; one that is only locked has not begun."""
+    """All cells below a results folder; one that is only locked, or logged, has not begun."""
     folders = (path for path in sorted((results / "cells").glob("*/")) if path.is_dir())
-    return [CellFolder(path) for path in folders if any(p.name[0] != "." for p in path.iterdir())]
+    return [CellFolder(path) for path in folders if any(map(_is_work, path.iterdir()))]
+
+
+def _is_work(path: Path) -> bool:
+    """Whether something in a cell's folder came of work on it."""
+    return path.name[0] != "." and path.name not in ("log.txt", "events.jsonl", "damaged")
 
 
 def set_aside(path: Path) -> Path:

@@ -36,6 +36,8 @@ def test_what_is_only_locked_has_not_begun(robench: Robench) -> None:
     locked = Path("results/local/cells/madry-digits-digitscnn-s0-12345678")
     locked.mkdir()
     (locked / ".lock").touch()
+    (locked / "log.txt").touch()  # a worker that has not come to write a record
+    (locked / "events.jsonl").touch()
     assert counted(robench) == ("1 ok", "2 ok")
     assert robench("report").err == ""
 

@@ -28,6 +28,12 @@ def wait_for(folder: Path, epoch: int) -> None:
     raise AssertionError(f"no cell reached epoch {epoch}")
 
 
+def worker_of(outside: Outside) -> int:
+    """The process that works on the one cell."""
+    log = next(outside.folder.rglob("log.txt")).read_text()
+    return int(log.splitlines()[0].rpartition(" ")[2])
+
+
 def weights(outside: Outside) -> dict[str, str]:
     (folder,) = outside.cells()
     record = json.loads((folder / "cell.json").read_text())
@@ -102,8 +108,7 @@ def test_workers_of_a_killed_parent_save_and_end(outside: Outside, whole: Outsid
     wait_for(outside.folder, 6)
     process.kill()
     process.wait()
-    log = next(outside.folder.rglob("log.txt")).read_text()
-    worker = int(log.splitlines()[0].rpartition(" ")[2])
+    worker = worker_of(outside)
     for _ in range(200):
         if not Path(f"/proc/{worker}").exists():
             break
@@ -111,4 +116,17 @@ def test_workers_of_a_killed_parent_save_and_end(outside: Outside, whole: Outsid
     else:
         os.kill(worker, signal.SIGKILL)
         raise AssertionError("the worker went on without its parent")
+    check_goes_on(outside, whole)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_stopped_alone_leaves_the_run_unfinished(
+    outside: Outside, whole: Outside
+) -> None:
+    process = outside.begin(*GRID)
+    wait_for(outside.folder, 6)
+    os.kill(worker_of(outside), signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert "its process was stopped, and has saved" in said
     check_goes_on(outside, whole)
