@@ -93,10 +93,18 @@ class Run:
 class Method:
     """Base of every method. Only ``loss`` has to be written."""
 
-    stochastic: ClassVar[bool] = False
-    """Whether the deployed model draws: the same image may get other logits the next time."""
-    select_on: ClassVar[Literal["natural", "robust"]] = "natural"
-    """Which validation accuracy chooses the best checkpoint; the other one breaks ties."""
+    control: ClassVar[str] = ""
+    """For a negative control, which is known to be weak: what breaks it, in a few words."""
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the deployed model draws: the same image may get other logits the next time."""
+        return False
+
+    @property
+    def select_on(self) -> Literal["natural", "robust"]:
+        """Which validation accuracy chooses the best checkpoint; the other one breaks ties."""
+        return "natural"
 
     def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
         """Outer loss of a batch, a scalar; the model is in train mode."""
@@ -105,6 +113,10 @@ class Method:
     def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
         """Inner maximisation, none by default; the model is in the recipe's crafting mode."""
         return batch.x
+
+    def balls(self, threat: Threat) -> tuple[Threat, ...]:
+        """Where ``perturb``'s images lie: each in one of these, by default the grid's own."""
+        return (threat,)
 
     def starts_from(self) -> str:
         """The method on whose trained cell this one starts: same data, network, ball and seed."""
