@@ -63,6 +63,7 @@ def _columns(folder: CellFolder, record: Plain) -> Row:
         "method": identity["method"],
         "settings": inside,
         "deviates": record["deviates"],
+        "control": record.get("control", ""),
         "plugin": identity["plugin"][:8],
         "settings_key": digest(identity["settings"])[:8],
         "recipe": _recipe(shared, identity["dataset"]),
