@@ -19,7 +19,7 @@ from robench.radius import Norm, show_eps
 from robench.settings import Plain
 from robench.store.cell import Cell, Evaluation
 from robench.store.grid import Request
-from robench.training.method import Adversarial, Method
+from robench.training.method import Adversarial, Method, inside
 from robench.training.recipe import Recipe
 
 
@@ -236,13 +236,12 @@ def _check_radii(dataset: str, facts: Facts, norm: Norm, radii: tuple[Fraction, 
 
 def _notes(job: Job) -> Iterator[str]:
     """Combinations that are allowed and probably not meant."""
-    cell, chosen = job.cell, job.method
-    attack = chosen.attack if isinstance(chosen, Adversarial) else None
-    if isinstance(attack, PGD) and attack.step_size is not None:
+    cell = job.cell
+    for path, attack in _attacks(job.method):
         size, steps, eps = attack.step_size, attack.steps, float(cell.eps)
-        if eps and size > 2 * eps:
-            yield f"{cell.label}: attack.step_size {size:g} is over twice eps {show_eps(cell.eps)}"
-        if steps and size * steps < eps:
+        if size and eps and size > 2 * eps:
+            yield f"{cell.label}: {path}.step_size {size:g} is over twice eps {show_eps(cell.eps)}"
+        if size and steps and size * steps < eps:
             yield (
                 f"{cell.label}: {steps} steps of {size:g} do not reach eps {show_eps(cell.eps)} "
                 "from the image"
@@ -254,3 +253,11 @@ def _notes(job: Job) -> Iterator[str]:
             f"trained at {cell.norm} {show_eps(cell.eps)} but attacked at {at} only; "
             "--train-eps sets the radius of training"
         )
+
+
+def _attacks(chosen: Method) -> Iterator[tuple[str, PGD]]:
+    """PGD of a method and of those in it, by dotted name."""
+    if isinstance(chosen, Adversarial) and isinstance(chosen.attack, PGD):
+        yield "attack", chosen.attack
+    for name, held in inside(chosen):
+        yield from ((f"{name}.{path}", attack) for path, attack in _attacks(held))
