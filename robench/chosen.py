@@ -1,7 +1,8 @@
 """From an entry of ``--methods`` to what it trains: its preset, settings, recipe and name."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 
 from robench import plugins, settings
 from robench.adversary.pgd import PGD
@@ -12,7 +13,7 @@ from robench.models import catalogue as model_catalogue
 from robench.radius import Norm
 from robench.settings import Plain
 from robench.store.grid import Choice, Request
-from robench.training.method import Adversarial, Method, method, preset_for, presets
+from robench.training.method import Adversarial, Method, lookup, method, preset_for, presets
 from robench.training.recipe import RECIPES, Recipe
 
 
@@ -88,12 +89,13 @@ def _training(
         raise ConfigError(f"{' starts from '.join((*after, name))}: which begins?")
     changes = {**_below(name, request.changes), **_without_recipe(choice.changes)}
     preset = _preset(name, dataset, model, request.train_norm)
-    chosen = settings.change(name, preset, changes)
+    by_name = partial(_preset, dataset=dataset, model=model, norm=request.train_norm)
+    chosen = settings.change(name, preset, changes, by_name)
     recipe = settings.change("recipe", shared, _below("recipe", choice.changes))
     if recipe.padding == "reflect" and recipe.pad >= facts.shape[1]:
         raise ConfigError(f"recipe.pad cannot reflect {recipe.pad} pixels of {facts.shape[1]}")
-    changed = _changed(chosen, preset)
-    stored = _changed(chosen, method(name, dataset, model=model))
+    changed = _changed(chosen, preset, by_name)
+    stored = _changed(chosen, method(name, dataset, model=model), lookup(dataset, model))
     own = {f"recipe.{p}": new for p, (new, _) in settings.differences(recipe, shared).items()}
     brackets = ",".join(f"{path}={settings.text(v)}" for path, v in sorted((changed | own).items()))
     source = chosen.starts_from()
@@ -123,14 +125,22 @@ def _preset(name: str, dataset: str, model: str, norm: Norm) -> Method:
     attack would stay where it starts, so there it is relative to eps.
     """
     found = method(name, dataset, model=model)
-    steps = isinstance(found, Adversarial) and isinstance(found.attack, PGD)
-    if norm == "Linf" or preset_for(presets(name), dataset, model) == "*" or not steps:
+    if norm == "Linf" or preset_for(presets(name), dataset, model) == "*":
         return found
-    return settings.change(name, found, {"attack.step_size": None})
+    return settings.change(name, found, dict.fromkeys(_step_sizes(found)))
 
 
-def _changed(new: Method, old: Method) -> dict[str, object]:
-    return {path: value for path, (value, _) in settings.differences(new, old).items()}
+def _step_sizes(found: Method) -> Iterator[str]:
+    """The settings that are the step size of PGD, of a method and of those in it."""
+    if isinstance(found, Adversarial) and isinstance(found.attack, PGD):
+        yield "attack.step_size"
+    for field in fields(found):
+        if isinstance(inner := getattr(found, field.name), Method):
+            yield from (f"{field.name}.{path}" for path in _step_sizes(inner))
+
+
+def _changed(new: Method, old: Method, by_name: settings.Lookup) -> dict[str, object]:
+    return {path: value for path, (value, _) in settings.differences(new, old, by_name).items()}
 
 
 def _deviations(chosen: Method, recipe: Recipe, shared: Recipe) -> str:

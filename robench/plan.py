@@ -224,12 +224,13 @@ def _train_radii(request: Request, facts: Facts) -> tuple[Fraction, ...]:
 
 
 def _check_radii(dataset: str, facts: Facts, norm: Norm, radii: tuple[Fraction, ...]) -> None:
-    diagonal = math.sqrt(math.prod(facts.shape))
+    pixels = math.prod(facts.shape)
+    widest = {"L2": math.sqrt(pixels), "L1": float(pixels)}.get(norm, math.inf)
     for eps in radii:
-        if norm == "L2" and eps > diagonal:
+        if eps > widest:
             raise ConfigError(
-                f"eps {show_eps(eps)} in L2 is more than any two images of {dataset} can differ "
-                f"({diagonal:.1f}); pixels are in [0, 1]"
+                f"eps {show_eps(eps)} in {norm} is more than any two images of {dataset} can "
+                f"differ ({widest:.1f}); pixels are in [0, 1]"
             )
 
 

@@ -133,6 +133,24 @@ def get(kind: Kind, name: str) -> Source:
     return found[names.known(NOUNS[kind], name, found, PluginError)]
 
 
+def name_of(kind: Kind, thing: object) -> str:
+    """The name of the plugin in which an object's class is written.
+
+    Raises:
+        PluginError: it is in none, or in a file that several share.
+    """
+    module = type(thing).__module__
+    entries = entry_points(group=f"robench.{kind}")
+    named = {entry.module: entry.name for entry in entries}
+    if loading.is_loaded_here(module):
+        named[module] = module.rpartition(".")[2]
+    name = named.get(module, "")
+    if not name or name.startswith("_"):
+        what = f"{type(thing).__name__} of {module}"
+        raise PluginError(f"{what} is no {NOUNS[kind]} of its own: its class is in no plugin file")
+    return name
+
+
 @contextmanager
 def blamed(kind: Kind, name: str) -> Iterator[None]:
     """Name the file when a plugin's own code fails before anything runs.

@@ -74,11 +74,9 @@ def reopen(
     )
     if data.digest != identity["data"]:
         raise StoreError(f"{folder.path} was trained on other images than {dataset}'s here")
-    trainer = settings.change(
-        identity["method"],
-        method(identity["method"], dataset, model=identity["model"]),
-        _flat(identity["settings"]),
-    )
+    trainer = method(identity["method"], dataset, record["changes"], identity["model"])
+    if settings.plain(trainer) != identity["settings"]:
+        raise StoreError(f"{folder.path}: {identity['method']}'s presets were others when it ran")
     recipe = settings.change("recipe", RECIPES[dataset], _flat(identity["recipe"]))
     eps = parse_eps(identity["eps"], identity["norm"])
     threat = Threat(identity["norm"], float(eps))

@@ -10,12 +10,12 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -28,6 +28,22 @@ Plain = dict[str, Any]
 _FRACTION = re.compile(r"\s*(\d+(?:\.\d*)?)/([1-9]\d*)\s*", re.ASCII)
 
 
+class Named:
+    """Base of dataclasses that a setting holds by name: another one may take their place."""
+
+    noun: ClassVar[str]
+    """What it is, for a person."""
+
+    @property
+    def choice(self) -> str:
+        """The name."""
+        raise NotImplementedError
+
+
+Lookup = Callable[[str], Named]
+"""From a name to what takes the place of another such thing, with its presets."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One field, for a person: its dotted name, type and range in words, value, help."""
@@ -36,6 +52,8 @@ class Setting:
     kind: str
     value: object
     help: str
+    held: bool = False
+    """Whether the value is the name of something that has settings of its own."""
 
 
 def describe(settings: object) -> list[Setting]:
@@ -44,6 +62,9 @@ def describe(settings: object) -> list[Setting]:
     hints, helps = _hints(type(settings)), _helps(type(settings))
     for field in fields(_dataclass(settings)):
         value = getattr(settings, field.name)
+        if isinstance(value, Named):
+            help_ = helps.get(field.name, "")
+            found.append(Setting(field.name, value.noun, value.choice, help_, held=True))
         if is_dataclass(value) and not isinstance(value, type):
             found += [replace(s, name=f"{field.name}.{s.name}") for s in describe(value)]
         else:
@@ -53,8 +74,12 @@ def describe(settings: object) -> list[Setting]:
     return found
 
 
-def change(owner: str, settings: T, changes: Mapping[str, object]) -> T:
+def change(
+    owner: str, settings: T, changes: Mapping[str, object], lookup: Lookup | None = None
+) -> T:
     """A copy with some settings changed, all at once; values may be text from the command line.
+
+    What is held by name comes from ``lookup``, before its own settings are changed.
 
     Raises:
         ConfigError: no such setting, or a value outside its type or range.
@@ -64,6 +89,11 @@ def change(owner: str, settings: T, changes: Mapping[str, object]) -> T:
     for path, value in changes.items():
         head, dot, rest = path.partition(".")
         inner = _field(owner, settings, head, path)
+        if isinstance(inner, Named) and not dot:
+            values[head] = (
+                inner if value == inner.choice else _looked_up(owner, path, value, lookup)
+            )
+            continue
         if is_dataclass(inner) != bool(dot):
             raise _unknown(owner, settings, path)
         if dot:
@@ -72,7 +102,8 @@ def change(owner: str, settings: T, changes: Mapping[str, object]) -> T:
             hint = _hints(type(settings))[head]
             values[head] = _convert(f"{owner}: {path}", value, hint)
     for head, deeper in nested.items():
-        values[head] = change(f"{owner}: {head}", getattr(settings, head), deeper)
+        inner = values.get(head, getattr(settings, head))
+        values[head] = change(f"{owner}: {head}", inner, deeper, lookup)
     try:
         return replace(_dataclass(settings), **values) if values else settings
     except ValueError as error:  # a plugin's own __post_init__ refuses them
@@ -93,14 +124,27 @@ def plain(settings: object) -> Plain:
     return {f.name: plain_value(getattr(settings, f.name)) for f in fields(_dataclass(settings))}
 
 
-def differences(new: object, old: object) -> dict[str, tuple[object, object]]:
-    """Settings whose values differ, each with its new and old value."""
-    before = {s.name: s.value for s in describe(old)}
-    return {
-        s.name: (s.value, before.get(s.name))
+def differences(new: T, old: T, lookup: Lookup | None = None) -> dict[str, tuple[object, object]]:
+    """Settings whose values differ, each with its new and old value.
+
+    Where another name is held, the settings of what it names are compared with what ``lookup``
+    gives for it.
+    """
+    names_, before = _names(new), _names(old)
+    renamed = {path: name for path, name in names_.items() if before.get(path) != name}
+    base = change("", old, renamed, lookup) if renamed and lookup else old
+    known = {s.name: s.value for s in describe(base)}
+    changed = {
+        s.name: (s.value, known.get(s.name))
         for s in describe(new)
-        if s.name not in before or before[s.name] != s.value
+        if s.name not in known or known[s.name] != s.value
     }
+    return {path: (name, before.get(path)) for path, name in renamed.items()} | changed
+
+
+def _names(settings: object) -> dict[str, str]:
+    """What is held by name, by dotted name."""
+    return {s.name: str(s.value) for s in describe(settings) if s.held}
 
 
 def text(value: object) -> str:
@@ -129,6 +173,12 @@ def _field(owner: str, settings: object, name: str, path: str) -> object:
     if name not in {f.name for f in fields(_dataclass(settings))}:
         raise _unknown(owner, settings, path)
     return getattr(settings, name)
+
+
+def _looked_up(owner: str, path: str, value: object, lookup: Lookup | None) -> Named:
+    if lookup is None:
+        raise ConfigError(f"{owner}: {path} cannot be changed here")
+    return lookup(str(value))
 
 
 def _unknown(owner: str, settings: object, path: str) -> ConfigError:

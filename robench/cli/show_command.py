@@ -69,11 +69,13 @@ def _method(name: str) -> Iterator[str | Path]:
 
 def _presets(known: dict[str, object], base: object) -> Iterator[str]:
     from robench import settings
+    from robench.training.method import lookup
 
-    for dataset, preset in known.items():
-        changed = settings.differences(preset, base)
+    for key, preset in known.items():
+        dataset, _, model = key.partition("/")
+        changed = settings.differences(preset, base, lookup(dataset, model))
         text = ", ".join(f"{path}={settings.text(new)}" for path, (new, _) in changed.items())
-        yield f"on {dataset}: {text or 'the same'}"
+        yield f"on {key}: {text or 'the same'}"
     if known:
         yield ""
 

@@ -90,11 +90,17 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(settings.Named):
     """Base of every method. Only ``loss`` has to be written."""
 
+    noun: ClassVar[str] = "a method"
     control: ClassVar[str] = ""
     """For a negative control, which is known to be weak: what breaks it, in a few words."""
+
+    @property
+    def choice(self) -> str:
+        """The name of its plugin."""
+        return plugins.name_of("methods", self)
 
     @property
     def stochastic(self) -> bool:
@@ -220,7 +226,12 @@ def method(
     known = presets(name)
     with plugins.blamed("methods", name):
         chosen = settings.validated(name, known[preset_for(known, dataset, model)])
-        return settings.change(name, chosen, changes or {})
+        return settings.change(name, chosen, changes or {}, lookup(dataset, model))
+
+
+def lookup(dataset: str, model: str) -> Callable[[str], Method]:
+    """Methods by name, with their presets for a data set and network: what wrappers hold."""
+    return lambda name: method(name, dataset, model=model)
 
 
 def preset_for(known: Mapping[str, Method], dataset: str, model: str) -> str:
