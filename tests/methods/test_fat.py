@@ -15,7 +15,7 @@ from robench.check import tiny
 from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
 from robench.models.passes import counted
-from robench.radius import NORMS, Norm
+from robench.radius import BALLS, Norm
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
@@ -154,7 +154,7 @@ def test_every_step_has_noise(unsure: Unsure) -> None:
         assert moved.std().item() == pytest.approx(0.001 * steps**0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", BALLS)
 def test_noise_does_not_lead_out_of_the_ball(norm: Norm, unsure: Unsure) -> None:
     run = started(0.02, norm=norm)
     x_adv = make(tau=10, noise=0.1).perturb(unsure.model, unsure.batch, run)

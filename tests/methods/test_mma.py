@@ -13,13 +13,14 @@ from robench.check import tiny
 from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
 from robench.models.passes import counted
-from robench.radius import NORMS, Norm
+from robench.radius import BALLS, NORMS, Norm
 from robench.threat import Threat, per_image
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure, confidence
 
 EPS = 0.04
 LINF = Threat("Linf", EPS)
+RADII: dict[Norm, float] = {"Linf": EPS, "L2": 0.4, "L1": 2.0}
 STILL: dict[str, object] = {"attack.start": "none"}
 FIXED: dict[str, object] = {"natural_share": 0, "least": 1, "bisections": 0}
 
@@ -51,11 +52,11 @@ def bisected(model: nn.Module, x: Tensor, y: int, way: Tensor, radius: float, mo
     return radius
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", BALLS)
 def test_radii_against_a_loop(norm: Norm, unsure: Unsure) -> None:
     """In double precision, where no gradient changes its sign by rounding."""
     model, batch = copy.deepcopy(unsure.model).double(), unsure.batch
-    x, y, eps = batch.x[:96].double(), batch.y[:96], EPS if norm == "Linf" else 0.4
+    x, y, eps = batch.x[:96].double(), batch.y[:96], RADII[norm]
     run = started(Threat(norm, eps))
     run.state["radius"][:96] = torch.linspace(0, 2 * eps, 96)
     known = run.state["radius"][:96].clamp(0.2 * eps, 1.05 * 2 * eps)
@@ -83,9 +84,10 @@ def test_radii_against_a_loop(norm: Norm, unsure: Unsure) -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_of_a_linear_model_the_radius_is_the_margin(norm: Norm) -> None:
     slope = torch.tensor([3.0, -1.0, 2.0, -2.0])
-    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2).requires_grad_(False))
-    model[1].weight.copy_(torch.stack([slope, -slope]))
-    model[1].bias.copy_(torch.tensor([-1.0, 1.0]))  # zero at the grey image
+    linear = nn.Linear(4, 2).requires_grad_(False)
+    linear.weight.copy_(torch.stack([slope, -slope]))
+    linear.bias.copy_(torch.tensor([-1.0, 1.0]))  # zero at the grey image
+    model = nn.Sequential(nn.Flatten(), linear)
     x = torch.rand(64, 1, 2, 2, generator=torch.Generator().manual_seed(0)) * 0.3 + 0.35
     height = (x.flatten(1) @ slope - 1).double()
     y = (height < 0).long()
@@ -235,7 +237,7 @@ def test_at_one_radius_with_all_right_it_is_adversarial_training(batch: Batch) -
     assert not all(torch.allclose(searched[name], expected[name], atol=1e-3) for name in expected)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", BALLS)
 def test_at_eps_zero_loss_and_gradients_are_natural_trainings(norm: Norm, batch: Batch) -> None:
     run, found = started(Threat(norm, 0.0)), []
     for chosen in (make(), method("natural")):
@@ -247,9 +249,9 @@ def test_at_eps_zero_loss_and_gradients_are_natural_trainings(norm: Norm, batch:
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(*found, strict=True))
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", BALLS)
 def test_images_stay_in_the_ball_that_it_declares(norm: Norm, unsure: Unsure) -> None:
-    threat = Threat(norm, EPS if norm == "Linf" else 0.4)
+    threat = Threat(norm, RADII[norm])
     (ball,) = make(d_max=3).balls(threat)
     assert ball == Threat(norm, 1.05 * 3 * float(threat.eps))
     run = started(threat, torch.linspace(0, 4 * float(threat.eps), 256))
