@@ -167,7 +167,7 @@ def epoch(chosen: Method, run: Run, model: nn.Module, batch: Batch, size: int) -
         part = slice(at, at + size)
         used.append(run.state["means"])
         few = Batch(batch.x[part], batch.y[part], batch.index[part])
-        chosen.loss(model, few, few.x, run)
+        chosen.loss(model, few, 1 - few.x, run)  # of natural images alone
     return used
 
 
