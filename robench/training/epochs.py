@@ -31,6 +31,8 @@ class Done:
     total: int
     stage: str
     ends_stage: bool
+    validated: bool
+    """Whether its stage leaves a classifier to look at."""
     rate: float
     """The last learning rate."""
     loss: float
@@ -80,6 +82,7 @@ def epochs(course: Course, data: Data, between: Between) -> Iterator[Done]:
                 total,
                 stage.name,
                 course.epoch == last,
+                stage.validated,
                 optimizer.param_groups[0]["lr"],
                 torch.stack(now.losses).mean().item(),
                 now.seconds,

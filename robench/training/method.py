@@ -40,6 +40,8 @@ class Stage:
     """Only weights whose names start so are trained."""
     recipe: Mapping[str, object] = field(default_factory=dict)
     """Fields of the recipe that this stage changes: marked as deviations in every table."""
+    validated: bool = True
+    """Whether there is a classifier to look at after its epochs; after the last stage there is."""
 
     def __post_init__(self) -> None:
         """Refuse what would be marked and have no effect."""
