@@ -2,6 +2,7 @@
 
 from robench.adversary.packages import AUTOATTACK, AutoAttack
 from robench.adversary.suite import Suite
+from robench.radius import BALLS
 
 suite = Suite(
     {
@@ -11,5 +12,6 @@ suite = Suite(
         "square": AutoAttack("square"),
     },
     verdict="full",
+    norms=BALLS,
     needs=(AUTOATTACK,),
 )

@@ -21,7 +21,7 @@ from robench.radius import Norm, show_eps
 from robench.settings import Plain
 from robench.store.cell import Cell, Evaluation
 from robench.store.grid import Request
-from robench.training.method import Adversarial, Method
+from robench.training.method import Adversarial, Method, inside
 from robench.training.recipe import Recipe
 
 
@@ -254,24 +254,24 @@ def _train_radii(request: Request, facts: Facts) -> tuple[Fraction, ...]:
 
 
 def _check_radii(dataset: str, facts: Facts, norm: Norm, radii: tuple[Fraction, ...]) -> None:
-    diagonal = math.sqrt(math.prod(facts.shape))
+    pixels = math.prod(facts.shape)
+    widest = {"L2": math.sqrt(pixels), "L1": float(pixels)}.get(norm, math.inf)
     for eps in radii:
-        if norm == "L2" and eps > diagonal:
+        if eps > widest:
             raise ConfigError(
-                f"eps {show_eps(eps)} in L2 is more than any two images of {dataset} can differ "
-                f"({diagonal:.1f}); pixels are in [0, 1]"
+                f"eps {show_eps(eps)} in {norm} is more than any two images of {dataset} can "
+                f"differ ({widest:.1f}); pixels are in [0, 1]"
             )
 
 
 def _notes(job: Job) -> Iterator[str]:
     """Combinations that are allowed and probably not meant."""
-    cell, chosen = job.cell, job.method
-    attack = chosen.attack if isinstance(chosen, Adversarial) else None
-    if isinstance(attack, PGD) and attack.step_size is not None:
+    cell = job.cell
+    for path, attack in _attacks(job.method):
         size, steps, eps = attack.step_size, attack.steps, float(cell.eps)
-        if eps and size > 2 * eps:
-            yield f"{cell.label}: attack.step_size {size:g} is over twice eps {show_eps(cell.eps)}"
-        if steps and size * steps < eps:
+        if size and eps and size > 2 * eps:
+            yield f"{cell.label}: {path}.step_size {size:g} is over twice eps {show_eps(cell.eps)}"
+        if size and steps and size * steps < eps:
             yield (
                 f"{cell.label}: {steps} steps of {size:g} do not reach eps {show_eps(cell.eps)} "
                 "from the image"
@@ -283,3 +283,11 @@ def _notes(job: Job) -> Iterator[str]:
             f"trained at {cell.norm} {show_eps(cell.eps)} but attacked at {at} only; "
             "--train-eps sets the radius of training"
         )
+
+
+def _attacks(chosen: Method) -> Iterator[tuple[str, PGD]]:
+    """PGD of a method and of those in it, by dotted name."""
+    if isinstance(chosen, Adversarial) and isinstance(chosen.attack, PGD):
+        yield "attack", chosen.attack
+    for name, held in inside(chosen):
+        yield from ((f"{name}.{path}", attack) for path, attack in _attacks(held))

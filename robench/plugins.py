@@ -140,11 +140,11 @@ def name_of(kind: Kind, thing: object) -> str:
         PluginError: it is in none, or in a file that several share.
     """
     module = type(thing).__module__
-    entries = entry_points(group=f"robench.{kind}")
-    named = {entry.module: entry.name for entry in entries}
     if loading.is_loaded_here(module):
-        named[module] = module.rpartition(".")[2]
-    name = named.get(module, "")
+        name = module.rpartition(".")[2]
+    else:
+        entries = entry_points(group=f"robench.{kind}")
+        name = next((entry.name for entry in entries if entry.module == module), "")
     if not name or name.startswith("_"):
         what = f"{type(thing).__name__} of {module}"
         raise PluginError(f"{what} is no {NOUNS[kind]} of its own: its class is in no plugin file")

@@ -7,8 +7,10 @@ from typing import Literal, cast, get_args
 from robench import names
 from robench.errors import ConfigError
 
-Norm = Literal["Linf", "L2", "flow"]
+Norm = Literal["Linf", "L2", "L1", "flow"]
 NORMS: tuple[Norm, ...] = ("Linf", "L2")
+"""Those that a suite is for unless it says otherwise."""
+BALLS: tuple[Norm, ...] = (*NORMS, "L1")
 """Those whose radius can be read off two images; what is trained against is one of them."""
 THREATS: tuple[Norm, ...] = get_args(Norm)
 """And ``flow``: pixels move by up to a share of the image's side, along each axis."""
@@ -17,7 +19,7 @@ _NUMBER = re.compile(r"(\d{1,20}\.?\d{0,20}(?:e-\d{1,2})?|\.\d{1,20})(?:/(\d{1,2
 
 
 def parse_norm(text: str) -> Norm:
-    """``Linf``, ``L2`` or ``flow``, in any case."""
+    """``Linf``, ``L2``, ``L1`` or ``flow``, in any case."""
     for norm in THREATS:
         if norm.lower() == text.strip().lower():
             return norm

@@ -27,6 +27,12 @@ BUDGETS: Mapping[Component, Mapping[str, Mapping[str, int]]] = {
 }
 """Croce & Hein 2020: attributes of the package's attacks in its standard version."""
 
+IN_L1: Mapping[Component, Mapping[str, Mapping[str, int]]] = {
+    "apgd-ce": {"apgd": {"n_iter": 100, "n_restarts": 5}},
+    "apgd-t": {"apgd_targeted": {"n_iter": 100, "n_restarts": 1, "n_target_classes": 5}},
+}
+"""Croce & Hein 2021, arXiv:2103.01208: where they are others in L1."""
+
 
 @dataclass(frozen=True)
 class AutoAttack:
@@ -46,7 +52,8 @@ class AutoAttack:
         seed = torch.initial_seed()  # the suite's, for this attack
         attack = package(model, norm=threat.norm, eps=threat.eps, seed=seed, **version)
         attack.attacks_to_run, attack.verbose = [self.component], False
-        for part, budget in BUDGETS[self.component].items():
+        other = IN_L1 if threat.norm == "L1" else {}
+        for part, budget in other.get(self.component, BUDGETS[self.component]).items():
             for name, value in budget.items():
                 setattr(getattr(attack, part), name, value)
         with torch.no_grad():

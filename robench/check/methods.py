@@ -18,7 +18,7 @@ from robench.data.catalogue import DATASETS
 from robench.models.catalogue import MODELS
 from robench.models.classifier import Classifier
 from robench.models.passes import counted
-from robench.radius import NORMS
+from robench.radius import BALLS
 from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
 from robench.training.epochs import new_run
@@ -30,7 +30,7 @@ def method_checks(name: str) -> Iterator[tuple[str, Check]]:
     """What is looked at, and how."""
     yield "presets for known data sets, every value in its range", partial(_presets, name)
     chosen = method(name)
-    for norm in NORMS:
+    for norm in BALLS:
         threat = Threat(norm, float(tiny.FACTS.eps[norm]))
         yield f"perturbs inside the {norm} ball and [0, 1]", partial(_inside, chosen, threat)
     yield "leaves the model as it was while it perturbs", partial(_hands_off, chosen)

@@ -24,7 +24,7 @@ from robench.training.train import train
 _CAPS = {"steps": 20, "restarts": 2, "targets": 3, "queries": 200, "draws": 2}
 """Settings of attacks that decide how long they take."""
 
-_BROKEN = {"Linf": 0.5, "L2": 4.0, "flow": 0.5}
+_BROKEN = {"Linf": 0.5, "L2": 4.0, "L1": 60.0, "flow": 0.5}
 """Radii at which nothing of an undefended network may stand."""
 
 

@@ -14,7 +14,12 @@ FACTS = Facts(
     summary="four classes of 8x8 colour images: which quarter is bright",
     shape=(3, 8, 8),
     num_classes=4,
-    eps={"Linf": Fraction(8, 255), "L2": Fraction(1, 4), "flow": Fraction(1, 10)},
+    eps={
+        "Linf": Fraction(8, 255),
+        "L2": Fraction(1, 4),
+        "L1": Fraction(2),
+        "flow": Fraction(1, 10),
+    },
     model="tiny",
 )
 

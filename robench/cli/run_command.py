@@ -57,7 +57,7 @@ class _Parted(click.Command):
     help="Networks to train; see robench list.",
 )
 @listed("--suite", default=["standard"], metavar="NAME,...", help="Attack suites.")
-@click.option("--norm", default="Linf", metavar="Linf|L2|flow", help="Of the threat model.")
+@click.option("--norm", default="Linf", metavar="Linf|L2|L1|flow", help="Of the threat model.")
 @listed(
     "--eps",
     metavar="R,...",
@@ -250,7 +250,7 @@ def _request(options: dict[str, Any]) -> "Request":
     """Texts to values; names are looked up later."""
     from robench import names
     from robench.errors import ConfigError
-    from robench.radius import NORMS, parse_norm
+    from robench.radius import BALLS, parse_norm
     from robench.store.cell import KEPT
     from robench.store.grid import Request, choices, seeds
 
@@ -258,9 +258,9 @@ def _request(options: dict[str, Any]) -> "Request":
     if not methods:
         raise ConfigError("no method to train; for example --methods sensible,trades,madry")
     norm = parse_norm(options["norm"])
-    train_norm = parse_norm(options["train_norm"] or (norm if norm in NORMS else "Linf"))
-    if train_norm not in NORMS:
-        raise ConfigError(f"--train-norm {train_norm}: training is against {' or '.join(NORMS)}")
+    train_norm = parse_norm(options["train_norm"] or (norm if norm in BALLS else "Linf"))
+    if train_norm not in BALLS:
+        raise ConfigError(f"--train-norm {train_norm}: training is against {' or '.join(BALLS)}")
     kept = [names.known("checkpoint", name, KEPT) for name in _names(options, "checkpoints")]
     return Request(
         methods=tuple(methods),

@@ -29,13 +29,15 @@ class Facts:
 _LINF_8: Mapping[Norm, Fraction] = {
     "Linf": Fraction(8, 255),
     "L2": Fraction(1, 2),
+    "L1": Fraction(12),
     "flow": Fraction(1, 40),
-}  # RobustBench
+}  # RobustBench; L1: Maini et al. 2020, Croce & Hein 2022
 _MNIST: Mapping[Norm, Fraction] = {
     "Linf": Fraction(3, 10),
     "L2": Fraction(2),
+    "L1": Fraction(10),
     "flow": Fraction(1, 20),
-}  # Madry et al. 2018; L2 as in the field
+}  # Madry et al. 2018; L2 and L1 as in the field
 
 DATASETS: Mapping[str, Facts] = {
     "digits": Facts(
@@ -43,7 +45,12 @@ DATASETS: Mapping[str, Facts] = {
         shape=(1, 8, 8),
         num_classes=10,
         # Ours: at 0.1 half of an undefended network's predictions still stand, at 0.2 none.
-        eps={"Linf": Fraction(3, 16), "L2": Fraction(3, 4), "flow": Fraction(1, 20)},
+        eps={
+            "Linf": Fraction(3, 16),
+            "L2": Fraction(3, 4),
+            "L1": Fraction(3),
+            "flow": Fraction(1, 20),
+        },
         model="digitscnn",
     ),
     "mnist": Facts(
@@ -60,6 +67,7 @@ DATASETS: Mapping[str, Facts] = {
         eps={
             "Linf": Fraction(1, 10),
             "L2": Fraction(3, 2),
+            "L1": Fraction(8),
             "flow": Fraction(1, 20),
         },  # ours: clothes differ by less
         model="smallcnn",
@@ -105,6 +113,7 @@ DATASETS: Mapping[str, Facts] = {
         eps={
             "Linf": Fraction(4, 255),
             "L2": Fraction(3),
+            "L1": Fraction(60),
             "flow": Fraction(1, 40),
         },  # as for ImageNet
         model="resnet18",

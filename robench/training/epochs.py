@@ -109,6 +109,7 @@ def _epoch(course: Course, data: Data, recipe: Recipe, last: int, between: Betwe
     with counted(model) as passes:
         for batch in batches(data.train, now.order, recipe.batch_size, now.step):
             run.progress = (course.epoch + now.step / steps) / last
+            run.ends_epoch = now.step + 1 == steps
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, run.progress)
             x = augment(batch.x, recipe.augment, recipe.pad, recipe.padding, course.shuffle)

@@ -8,7 +8,7 @@ between steps lives in ``run.state``, which is saved with the weights.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -67,6 +67,8 @@ class Run:
     stage: str = "train"
     progress: float = 0.0
     """Share of the present stage that is done, in [0, 1)."""
+    ends_epoch: bool = False
+    """Whether this batch is the last one of its epoch."""
     state: State = field(default_factory=dict)
     """Tensors to keep between steps; saved with every checkpoint."""
     log: dict[str, float | Tensor] = field(default_factory=dict)
@@ -242,12 +244,29 @@ def method(
     known = presets(name)
     with plugins.blamed("methods", name):
         chosen = settings.validated(name, known[preset_for(known, dataset, model)])
+        if dataset != "*":
+            chosen = _there(chosen, dataset, model)
         return settings.change(name, chosen, changes or {}, lookup(dataset, model))
 
 
 def lookup(dataset: str, model: str) -> Callable[[str], Method]:
     """Methods by name, with their presets for a data set and network: what wrappers hold."""
     return lambda name: method(name, dataset, model=model)
+
+
+def _there(chosen: Method, dataset: str, model: str) -> Method:
+    """With the presets for a data set of the methods in it; what a preset changes of them stays."""
+    for name, held in inside(chosen):
+        changes = settings.differences(held, method(held.choice), lookup("*", ""))
+        asked = {path: value for path, (value, _) in changes.items()}
+        chosen = replace(chosen, **{name: method(held.choice, dataset, asked, model)})
+    return chosen
+
+
+def inside(chosen: Method) -> Iterator[tuple[str, Method]]:
+    """The methods that a method holds, by the names of the settings that hold them."""
+    held = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
+    yield from ((name, value) for name, value in held.items() if isinstance(value, Method))
 
 
 def preset_for(known: Mapping[str, Method], dataset: str, model: str) -> str:
