@@ -123,7 +123,10 @@ class Method(settings.Named):
         raise NotImplementedError
 
     def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
-        """Inner maximisation, none by default; the model is in the recipe's crafting mode."""
+        """Inner maximisation, none by default; the model is in the recipe's crafting mode.
+
+        One image for each of the batch, in its order; or the whole batch several times over.
+        """
         return batch.x
 
     def balls(self, threat: Threat) -> tuple[Threat, ...]:
