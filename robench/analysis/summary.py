@@ -23,6 +23,9 @@ TRAINING = (
 
 EVALUATION = ("suite", "suite_key", "packages", "norm", "sweep", "test_limit")
 
+_INNER = r"\b(?:inner\.)*inner=[\w-]+"
+"""A setting that names the method in a wrapper."""
+
 SHARED = (*TRAINING, *EVALUATION, "verdict", "n")
 """What the lines of one table have in common."""
 
@@ -252,12 +255,14 @@ def _labels(results: pd.DataFrame) -> pd.Series:
     """``method[settings]``, as the command line takes it; with digests where that is not enough.
 
     So cells of two versions of a plugin, or with settings that only look alike, are never averaged.
+    A wrapper around another method is made of other files, which is no other version either.
     """
-    settings = results["settings"].fillna("")
+    settings = results["settings"].fillna("").astype(str)
+    made_of = results["method"] + settings.str.findall(_INNER).str.join(" ")
     labels = results["method"] + ("[" + settings + "]").where(settings != "", "")
     # Presets differ from one data set or network to the next, which is no other version.
     place = [results["dataset"], results["model"]]
-    for of, version in ((results["method"], "plugin"), (labels, "settings_key")):
+    for of, version in ((made_of, "plugin"), (labels, "settings_key")):
         several = results.groupby([of, *place])[version].transform("nunique") > 1
         labels = labels + (" @" + results[version]).where(several, "")
     return labels

@@ -109,6 +109,24 @@ def test_two_versions_of_a_plugin_are_two_lines() -> None:
     assert labels == ["madry @eeee", "madry @aaaa", "trades"]
 
 
+def test_a_wrapper_around_another_method_is_no_other_version() -> None:
+    rows = [
+        evaluation(95, 70, 60 - k, method="ema", settings=inside, plugin=plugin)
+        for k, (inside, plugin) in enumerate(WRAPPED)
+    ]
+    labels = [line.label for line in only(table(*rows)).lines]
+    assert labels == [f"ema[{inside}]" if inside else "ema" for inside, _ in WRAPPED]
+    other = evaluation(95, 70, 50, method="ema", settings="decay=0.5,inner=mart", plugin="aaaa")
+    marked = [line.label for line in only(table(*rows, other)).lines if " @" in line.label]
+    assert marked == ["ema[inner=mart] @bbbb", "ema[decay=0.5,inner=mart] @aaaa"]
+
+
+WRAPPED = (
+    ("", "aaaa"), ("inner=mart", "bbbb"), ("inner=awp", "cccc"), ("gamma=0,inner=awp", "cccc"),
+    ("inner=awp,inner.inner=mart", "dddd"), ("decay=0.5,inner=awp,inner.inner=mart", "dddd"),
+)  # fmt: skip
+
+
 def test_best_and_last_stand_side_by_side() -> None:
     frame = table(evaluation(95, 70, 60), evaluation(96, 65, 52, checkpoint="last", epoch=40))
     found = only(frame)
