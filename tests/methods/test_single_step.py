@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 import torch
@@ -151,6 +150,15 @@ def test_what_nfgsm_reduces_to(
     assert not equal(found, trained(method("nfgsm"), batch, whole))
 
 
+@pytest.mark.parametrize("noise", [0, 1])
+def test_without_noise_nothing_is_drawn(noise: float, unsure: Unsure) -> None:
+    """So that networks that draw in training draw the same as in FGSM training."""
+    perturbed(method("nfgsm", changes={"noise": noise}), unsure, started())
+    drawn = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(3)) == (noise == 0)
+
+
 def test_nfgsm_grows_from_nothing(unsure: Unsure) -> None:
     chosen = method("nfgsm", "svhn")
     assert torch.equal(perturbed(chosen, unsure, started(progress=0.0)), unsure.batch.x)
@@ -187,16 +195,18 @@ def test_nfgsm_says_where_its_images_lie(
 
 def free_loop(
     model: nn.Module, sizes: Sequence[int], eps: float, replays: int, rate: float
-) -> list[Tensor]:
-    """The perturbation of each place in a batch, after batches of several sizes."""
+) -> tuple[list[Tensor], list[float]]:
+    """Perturbations of each place in a batch after batches of several sizes; their losses."""
+    losses = []
     places = [torch.zeros(3, 2, 2).double() for _ in range(max(sizes))]
     for seed, size in enumerate(sizes):
-        batch = some(size, seed)
+        batch, total = some(size, seed), 0.0
         for _ in range(replays):
             moved = [x + d.clamp(-eps, eps) for x, d in zip(batch.x, places, strict=False)]
             x_adv = torch.stack(moved).clamp(0, 1).requires_grad_()
             weights = list(model.parameters())
             loss = F.cross_entropy(model(x_adv), batch.y)
+            total += loss.item()
             *slopes, grad = torch.autograd.grad(loss, [*weights, x_adv])
             with torch.no_grad():
                 for weight, by in zip(weights, slopes, strict=True):
@@ -204,7 +214,8 @@ def free_loop(
             for place, (x, begun, g) in enumerate(zip(batch.x, x_adv.detach(), grad, strict=True)):
                 by_now = (begun - x + eps * g.sign()).clamp(-eps, eps)
                 places[place] = (x + by_now).clamp(0, 1) - x
-    return places
+        losses.append(total / replays)
+    return places, losses
 
 
 @pytest.mark.parametrize("replays", [1, 3])
@@ -214,9 +225,11 @@ def test_free_against_a_loop(sizes: tuple[int, ...], replays: int) -> None:
     model, other = smooth(), smooth()
     chosen, run = method("free", changes={"replays": replays}), started(eps=0.1)
     optimizer = torch.optim.SGD(model.parameters(), 0.5)
-    for seed, size in enumerate(sizes):
-        chosen.step(model, some(size, seed), run, optimizer)
-    expected = torch.stack(free_loop(other, sizes, 0.1, replays, 0.5))
+    batches = [some(size, seed) for seed, size in enumerate(sizes)]
+    found = [chosen.step(model, batch, run, optimizer).item() for batch in batches]
+    places, losses = free_loop(other, sizes, 0.1, replays, 0.5)
+    assert found == pytest.approx(losses, rel=1e-9)
+    expected = torch.stack(places)
     assert expected.abs().max() > 0.09
     assert torch.allclose(run.state["delta"], expected, atol=1e-9)
     for one, two in zip(model.parameters(), other.parameters(), strict=True):
@@ -243,18 +256,6 @@ def test_what_free_carries_over_is_in_the_next_images_ball(norm: Norm) -> None:
         assert 0 <= x_adv.min() <= x_adv.max() <= 1
         assert torch.equal(x_adv, batch.x) == (seed == 0)
         chosen.step(model, batch, run, optimizer)
-
-
-def test_the_loss_of_a_batch_is_the_mean_over_its_replays() -> None:
-    """Each on the weights that the one before has left, so no two are the same."""
-    totals = [0.0]
-    for replays in (1, 2, 3):
-        model, chosen = smooth(), method("free", changes={"replays": replays})
-        optimizer = torch.optim.SGD(model.parameters(), 0.5)
-        totals.append(replays * chosen.step(model, some(), started(eps=0.1), optimizer).item())
-    losses = [after - before for before, after in pairwise(totals)]
-    assert len({round(loss, 6) for loss in losses}) == 3
-    assert losses[0] == pytest.approx(F.cross_entropy(smooth()(some().x), some().y).item())
 
 
 @pytest.mark.parametrize(("replays", "epochs"), [(1, 24), (8, 3), (100, 1)])
@@ -364,18 +365,20 @@ class Far(nn.Module):
 
 
 def test_the_small_gradient_of_a_sure_image_counts_as_any_other() -> None:
-    """Its squares are zero in single precision, whose mean is that of double precision."""
+    """Its squares are zero in single precision; so the mean is told from double precision."""
     x, y = some(8).x, torch.zeros(8, dtype=torch.long)
     x[:4, 0, 0, 0], x[4:, 0, 0, 0] = 0.3, 0.7
-    noted = []
-    for kind in (torch.float32, torch.float64):
-        model, run, batch = Far().to(kind), started(eps=0.1), Batch(x.to(kind), y, y)
-        run.threat = Beside("Linf", 0.1)
-        loss = GRADALIGN.loss(model, batch, batch.x, run)
-        (grad,) = torch.autograd.grad(loss, [model.weight])
-        assert grad.isfinite().all()
-        noted.append(run.told()["cosine"])
-    assert noted[0] == pytest.approx(noted[1], rel=1e-5)
+    run, model, batch = started(), Far(), Batch(x.float(), y, y)
+    run.threat = Beside("Linf", 0.1)
+    loss = GRADALIGN.loss(model, batch, batch.x, run)
+    (grad,) = torch.autograd.grad(loss, [model.weight])
+    assert grad.isfinite().all()
+    here, beside = (
+        gradient_of(model.double(), at, y).flatten(1) for at in (x, run.threat.random_start(x))
+    )
+    assert here[4:].abs().max() < 1e-22 < 1e-3 < here[:4].abs().min()
+    cosines = (here * beside).sum(1) / (here.norm(dim=1) * beside.norm(dim=1))
+    assert run.told()["cosine"] == pytest.approx(cosines.mean().item(), rel=1e-5)
 
 
 class Beside(Threat):
@@ -385,35 +388,38 @@ class Beside(Threat):
         return (x + 0.1 * torch.linspace(-1, 1, x[0].numel()).view_as(x[0]).to(x)).clamp(0, 1)
 
 
-class Flat(nn.Module):
-    """Logits that depend on bright images alone."""
+class Gated(nn.Module):
+    """Logits that depend on the image only where its first and last pixels are bright."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(3, 12, generator=torch.Generator().manual_seed(0)))
 
     def forward(self, x: Tensor) -> Tensor:
-        bright = (x.mean((1, 2, 3)) > 0.5).to(x)[:, None]
-        return bright * (x.flatten(1).square() @ self.weight.to(x).T)
+        rows = x.flatten(1)
+        bright = (rows[:, 0] > 0.5) & (rows[:, -1] > 0.5)
+        return bright[:, None] * (rows.square() @ self.weight.to(x).T)
 
 
-@pytest.mark.parametrize("dark", [0, 2, 6])
-def test_images_without_a_gradient_do_not_count(dark: int) -> None:
-    batch, chosen = some(), method("gradalign", changes={"weight": 1})
-    batch.x[:] = batch.x / 4 + 0.6
-    batch.x[:dark] -= 0.6
-    bright = Batch(batch.x[dark:], batch.y[dark:], batch.index[dark:])
-    model, noted = Flat(), []
-    for part in (batch, bright):
-        run = started(eps=0.01)
-        run.threat = Beside("Linf", 0.01)
-        if len(part.y):
-            loss = chosen.loss(model, part, part.x, run)
-            (grad,) = torch.autograd.grad(loss, [model.weight])
-            assert grad.isfinite().all()
-            noted.append(run.told()["cosine"])
-    assert noted == pytest.approx([noted[0], noted[0]] if dark < 6 else [0.0])
-    assert dark == 6 or 0 < noted[0] < 1
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [(0.2, 0.2), (0.9, 0.45), (0.55, 0.9)],
+    ids=["at neither", "beside alone", "at the image alone"],
+)
+def test_images_without_one_of_the_gradients_do_not_count(first: float, last: float) -> None:
+    """Beside an image, its first pixel is darker by 0.1 and its last one brighter."""
+    model, noted = Gated(), []
+    for rows in (slice(0, 6), slice(2, 6), slice(0, 2)):
+        batch, run = some(), started()
+        batch.x[:, 0, 0, 0], batch.x[:, 2, 1, 1] = 0.9, 0.9
+        batch.x[:2, 0, 0, 0], batch.x[:2, 2, 1, 1] = first, last
+        part = Batch(batch.x[rows], batch.y[rows], batch.index[rows])
+        run.threat = Beside("Linf", 0.1)
+        (grad,) = torch.autograd.grad(GRADALIGN.loss(model, part, part.x, run), [model.weight])
+        assert grad.isfinite().all()
+        noted.append(run.told()["cosine"])
+    assert noted == pytest.approx([noted[1], noted[1], 0.0])
+    assert 0 < noted[1] < 1
 
 
 # All of them
