@@ -20,7 +20,8 @@ class Clp(Method):
 
     With noise, all images are noisy, and the first half of a batch is paired with the second; the
     mean squared difference counts. With pgd, advbench's variant, a natural image is paired with
-    itself under attack; the L2 distance counts, not squared.
+    itself under attack; the L2 distance counts, not squared. Its slope does not fade as logits
+    meet, so at a large radius it can hold them all together, and one answer is given to all images.
 
     Reduces to: natural training on noisy images at weight = 0, on natural ones if sigma = 0
     besides; with pair = pgd to natural training at weight = 0, but for batch normalisation, whose
