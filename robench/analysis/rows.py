@@ -135,7 +135,7 @@ def _of_evaluation(cell: TrainedCell, evaluation: Plain) -> Row:
         "checkpoint": identity["checkpoint"],
         "epoch": evaluation["epoch"],
         "suite": identity["suite"],
-        "suite_key": digest([identity[name] for name in _OF_SUITE])[:8],
+        "suite_key": suite_key(identity),
         "norm": identity["norm"],
         "eps": identity["eps"],
         "eps_value": float(parse_eps(identity["eps"], identity["norm"])),
@@ -150,6 +150,11 @@ def _of_evaluation(cell: TrainedCell, evaluation: Plain) -> Row:
         "packages": identity["packages"],
         "key": evaluation["key"],
     }
+
+
+def suite_key(identity: Plain) -> str:
+    """Of what a suite is, by the identity of an evaluation."""
+    return digest([identity[name] for name in _OF_SUITE])[:8]
 
 
 def measures(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:

@@ -14,11 +14,13 @@ from robench.analysis.measured import Measured, measured
 from robench.analysis.ranking import ranking
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import read, write_tables
+from robench.analysis.union import UnionTable, unions
 from robench.errors import ConfigError, StoreError
 from robench.names import in_a_file_name
 from robench.reporting import claims as said
 from robench.reporting import figures, measures, tables, traces
 from robench.reporting import ranking as order
+from robench.reporting import unions as united
 from robench.reporting.words import escaped
 from robench.store.files import digest, write_text
 from robench.store.records import cell_folders
@@ -32,6 +34,7 @@ class Report:
     """What a folder's results come to."""
 
     summaries: list[Summary]
+    unions: list[UnionTable]
     measured: list[Measured]
     claims: list[Tested]
     problems: list[str]
@@ -57,6 +60,7 @@ def report(results: Path) -> Report:
         raise ConfigError(f"{results} holds no results that can be trusted: {problems[0]}")
     found = (
         summaries(frames["results"]),
+        unions(frames["union"]),
         measured(frames["measures"], frames["curves"]),
         [claims.examine(claim, frames, results) for claim in claims.read_claims(results)],
     )
@@ -70,6 +74,7 @@ def report(results: Path) -> Report:
 
 def _write(
     found: list[Summary],
+    over_norms: list[UnionTable],
     measuring: list[Measured],
     tested: list[Tested],
     frames: Mapping[str, pd.DataFrame],
@@ -87,6 +92,9 @@ def _write(
         write_text(folder / "tables" / "claims.csv", said.tidy(tested).to_csv(index=False))
     names = [_name(summary.shared) for summary in found]
     names += [_name(table.shared) for table in measuring]
+    names_of_unions = [_name_of_union(union) for union in over_norms]
+    for union, name in zip(over_norms, names_of_unions, strict=True):
+        page += _section(folder, name, united.markdown(union), [])
     drawn = set[str]()
     for summary, name in zip(found, names, strict=False):
         shown = _figures(summary, look, folder, name)
@@ -109,7 +117,7 @@ def _write(
     path = folder / "report.md"
     text = "\n\n".join(part for part in page if part) + "\n"
     write_text(path, text)
-    _sweep(folder, names, text)
+    _sweep(folder, names + names_of_unions, text)
     return path
 
 
@@ -156,6 +164,12 @@ def _name(of: Mapping[str, object]) -> str:
     shared = {name: str(value) for name, value in of.items()}
     said = "-".join(shared[name] for name in ("dataset", "model", "suite", "norm"))
     return f"{in_a_file_name(said.replace(' @', '-'))}-{digest(shared)[:8]}"
+
+
+def _name_of_union(table: UnionTable) -> str:
+    norms = "-".join(radius.split()[0] for radius in table.radii)
+    by = {"by": table.shared["suite"], "suite": "union", "norm": norms}
+    return _name({**table.shared, **by})
 
 
 def _inside(results: Path) -> Path:
