@@ -28,7 +28,7 @@ class Port(Mixed):
 
 presets = {
     "*": Port(inner=method("madry")),  # the authors' default trainer and equal batches; rest ours
-    "digits": Port(inner=method("madry", "digits"), generator_share=2.0),  # ours: it is small
+    "digits": Port(inner=method("madry", "digits"), generator_share=3.0, width=8),  # ours
     "mnist": Port(inner=method("madry", "mnist"), generator_share=0.1),  # ours: 10 epochs
     "cifar10": Port(inner=method("madry", "cifar10"), generator_share=0.2, latent=64, width=32),
 }
