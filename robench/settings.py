@@ -56,8 +56,8 @@ class Setting:
 
 def describe(settings: object) -> list[Setting]:
     """Every setting with its present value; those of nested dataclasses have dotted names."""
-    found = []
-    hints, helps = _hints(type(settings)), _helps(type(settings))
+    kind: type = type(settings)
+    found, hints, helps = [], _hints(kind), _helps(kind)
     for field in fields(_dataclass(settings)):
         value = getattr(settings, field.name)
         if isinstance(value, Named):
