@@ -280,6 +280,27 @@ def test_a_method_with_a_module_and_stages_of_its_own_fits_inside() -> None:
     assert chosen.deploy(model, run) is cast(Supplied, model).classifier
 
 
+@pytest.mark.parametrize(
+    "names", ["ema port", "guard port", "port ema", "port awp", "port guard", "port ensemble"]
+)
+def test_wrappers_fit_around_and_inside(names: str) -> None:
+    outer, inner = names.split()
+    own = "inner." if inner == "port" else ""
+    small = {f"{own}samples": 9, f"{own}width": 2, "inner.inner": "natural"}
+    chosen = method(outer, changes={"inner": inner, **small})
+    found = fit(chosen, tiny.data(96), recipe=replace(RECIPE, epochs=1)).last
+    assert found.stage == "train"
+    assert len(found.tensors[f"state.{IMAGES}"]) == 9
+    assert any(name.startswith("model.generator") for name in found.tensors)
+
+
+def test_what_needs_a_step_to_replace_is_refused_around_it() -> None:
+    with pytest.raises(ConfigError, match=r"but port has one of its own; write port\[inner=awp"):
+        method("awp", changes={"inner": "port"})
+    with pytest.raises(ConfigError, match="port trains a part of its network"):
+        method("ensemble", changes={"inner": "port"})
+
+
 def test_two_sources_or_two_stages_of_one_name_are_refused() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Staged(Watching):
