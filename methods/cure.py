@@ -78,5 +78,6 @@ def _change(model: nn.Module, batch: Batch, length: float) -> Tensor:
 
 presets = {
     "*": Cure(),  # ours: the code's weight and length, as many epochs as other methods
+    "digits": Cure(weight=3),  # ours, chosen on the validation part: 0.8 leaves it little robust
     "cifar10": Cure(share=15 / 110, lr=1e-4),  # the code: 15 epochs
 }
