@@ -62,6 +62,16 @@ class Source:
             return ""
         return (ast.get_docstring(self._tree()) or "").partition("\n")[0]
 
+    def control(self) -> str:
+        """What breaks a method that is a negative control, read without running it; else empty."""
+        if self.problem:
+            return ""
+        for node in ast.walk(self._tree()):
+            match node:
+                case ast.AnnAssign(target=ast.Name("control"), value=ast.Constant(str(text))):
+                    return text
+        return ""
+
     def digest(self, used: object = None) -> str:
         """SHA-256 of the files that the plugin is made of: part of every key.
 

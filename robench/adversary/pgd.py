@@ -21,7 +21,7 @@ Move = Callable[[Tensor, Tensor], Tensor]
 
 
 def ascend(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     x: Tensor,
     x_adv: Tensor,
     objective: Callable[[Tensor], Tensor],

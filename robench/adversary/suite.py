@@ -105,7 +105,8 @@ class Suite:
     @property
     def surrogates(self) -> list[nn.Module]:
         """Models that images are crafted on, once it has them."""
-        return [attack.surrogate for attack in self.attacks.values() if isinstance(attack, Crafted)]
+        crafted = [attack for attack in self.attacks.values() if isinstance(attack, Crafted)]
+        return [model for attack in crafted for model in attack.surrogates]
 
     def on(self, surrogates: Mapping[str, nn.Module]) -> "Suite":
         """The suite with models to craft on; without the attacks whose model there is not."""

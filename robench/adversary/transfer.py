@@ -1,12 +1,14 @@
-"""Transfer: images crafted on another model's weights, and looked at once."""
+"""Transfer: images crafted on other models' weights, and looked at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from robench.adversary.attack import Attack, attempt, right
+from robench.adversary.losses import margin
+from robench.adversary.minmax import MinMax
 from robench.adversary.pgd import PGD
 from robench.errors import AttackError
 from robench.seeds import derive
@@ -26,44 +28,91 @@ class Transfer:
     attack: PGD = field(default_factory=lambda: PGD(steps=40))
     """All its steps are made: an image just over the other model's boundary transfers badly."""
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Methods whose cells it needs."""
+        return (self.source,)
+
+    def craft(self, models: Sequence[nn.Module], x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        """Images that raise the other model's loss."""
+        (model,) = models
+        return self.attack(model, x, y, threat)
+
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Nothing by itself: ``Suite.on`` gives it the other model."""
-        raise AttackError(f"there is no cell of {self.source} to craft on")
+        raise _without(self)
 
-    def on(self, surrogate: nn.Module) -> "Crafted":
-        """The same with the other model."""
-        return Crafted(surrogate, self.attack)
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """One perturbation against the cells of several other methods (Wang et al. 2021, 1906.03563).
+
+    Of a method that is attacked itself, the others' cells are used.
+    """
+
+    sources: tuple[str, ...]
+    """The other methods."""
+    search: MinMax = field(default_factory=MinMax)
+    """All its steps are made, as with one other model."""
+
+    def craft(self, models: Sequence[nn.Module], x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        """Images that raise the least margin of the other models."""
+
+        def margins(x_adv: Tensor) -> Tensor:
+            return torch.stack([margin(model(x_adv), y) for model in models], dim=1)
+
+        return self.search(margins, x, threat, halt=False)
+
+    @property
+    def budget(self) -> str:
+        """What it means, in words."""
+        return (
+            "one perturbation that every other model should get wrong, looked at by this one: "
+            "what stands was not attacked with this model's own gradients"
+        )
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+        """Nothing by itself: ``Suite.on`` gives it the other models."""
+        raise _without(self)
 
 
 @dataclass(frozen=True)
 class Crafted:
-    """A transfer with the model that it crafts on."""
+    """A transfer with the models that it crafts on."""
 
-    surrogate: nn.Module
-    attack: PGD
+    surrogates: tuple[nn.Module, ...]
+    by: Transfer | Ensemble
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
-        """Images (B, C, H, W) that raise the other model's loss."""
-        return self.attack(self.surrogate, x, y, threat)
+        """Images (B, C, H, W), crafted without a look at the model."""
+        return self.by.craft(self.surrogates, x, y, threat)
 
 
 def sources(attacks: Mapping[str, Attack]) -> tuple[str, ...]:
     """Methods whose cells the attacks need."""
-    found = (attack.source for attack in attacks.values() if isinstance(attack, Transfer))
+    found = (name for attack in attacks.values() for name in _sources(attack))
     return tuple(dict.fromkeys(found))
 
 
 def crafted_on(
     attacks: Mapping[str, Attack], surrogates: Mapping[str, nn.Module]
 ) -> dict[str, Attack]:
-    """The attacks with what they craft on; without those whose model there is not."""
+    """The attacks with what they craft on; without those whose models there are none of."""
     found: dict[str, Attack] = {}
     for name, attack in attacks.items():
-        if not isinstance(attack, Transfer):
+        if not isinstance(attack, Transfer | Ensemble):
             found[name] = attack
-        elif attack.source in surrogates:
-            found[name] = attack.on(surrogates[attack.source])
+        elif there := tuple(surrogates[s] for s in attack.sources if s in surrogates):
+            found[name] = Crafted(there, attack)
     return found
+
+
+def _sources(attack: Attack) -> tuple[str, ...]:
+    return attack.sources if isinstance(attack, Transfer | Ensemble) else ()
+
+
+def _without(attack: Transfer | Ensemble) -> AttackError:
+    return AttackError(f"there is no cell of {', '.join(attack.sources)} to craft on")
 
 
 def transferred(

@@ -63,8 +63,9 @@ def _columns(folder: CellFolder, record: Plain) -> Row:
         "method": identity["method"],
         "settings": inside,
         "deviates": record["deviates"],
+        "control": record.get("control", ""),
         "plugin": identity["plugin"][:8],
-        "settings_key": digest(identity["settings"])[:8],
+        "settings_key": digest(identity["settings"] | _extra(identity))[:8],
         "recipe": _recipe(shared, identity["dataset"]),
         "recipe_key": digest(shared)[:8],
         "dataset": identity["dataset"],
@@ -83,6 +84,11 @@ def _columns(folder: CellFolder, record: Plain) -> Row:
         "torch": environment["torch"],
         "cell": folder.path.name,
     }
+
+
+def _extra(identity: Plain) -> Plain:
+    """What is in the file that a setting names, if any."""
+    return {"extra": identity["extra"]} if "extra" in identity else {}
 
 
 def _recipe(shared: Plain, dataset: str) -> str:
@@ -129,7 +135,7 @@ def _of_evaluation(cell: TrainedCell, evaluation: Plain) -> Row:
         "checkpoint": identity["checkpoint"],
         "epoch": evaluation["epoch"],
         "suite": identity["suite"],
-        "suite_key": digest([identity[name] for name in _OF_SUITE])[:8],
+        "suite_key": suite_key(identity),
         "norm": identity["norm"],
         "eps": identity["eps"],
         "eps_value": float(parse_eps(identity["eps"], identity["norm"])),
@@ -144,6 +150,11 @@ def _of_evaluation(cell: TrainedCell, evaluation: Plain) -> Row:
         "packages": identity["packages"],
         "key": evaluation["key"],
     }
+
+
+def suite_key(identity: Plain) -> str:
+    """Of what a suite is, by the identity of an evaluation."""
+    return digest([identity[name] for name in _OF_SUITE])[:8]
 
 
 def measures(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:

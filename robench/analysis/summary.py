@@ -4,6 +4,7 @@ Lines stand in one table only when they share data, network, recipe, training ba
 and norm. Seeds are the only thing averaged; no mean over attacks exists.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -49,6 +50,8 @@ class Line:
 
     label: str
     deviates: str
+    control: str
+    """What breaks it, where it is a negative control."""
     seeds: tuple[int, ...]
     natural: Estimate
     attacks: dict[str, Estimate]
@@ -66,6 +69,8 @@ class Line:
     radius that may have been missed, of any seed, with 95 % confidence."""
     cells: tuple[str, ...] = ()
     """Folders of its trainings."""
+    cost: float = math.nan
+    """Forward passes of images in training, where a backward one counts as two; mean over seeds."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,8 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
     ]
     return Line(
         label=label,
-        deviates=str(every["deviates"].iloc[0]) if every["deviates"].notna().all() else "",
+        deviates=_said(every["deviates"]),
+        control=_said(every["control"]),
         seeds=tuple(sorted(rows["seed"].unique())),
         natural=_natural(worst.drop_duplicates("seed")),
         attacks={str(name): _estimate(part) for name, part in single.groupby("attack")},
@@ -184,8 +190,19 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
         gap=float((first - here.groupby("seed")["robust_accuracy"].last()).mean()),
         flags=tuple(_flags(worst)),
         cells=tuple(sorted(rows["cell"].unique())),
+        cost=_cost(rows.drop_duplicates("cell")),
         unseen=max(worst.loc[worst["eps"] == headline, "audit_bound"].dropna(), default=0.0),
     )
+
+
+def _cost(cells: pd.DataFrame) -> float:
+    spent = cells["train_forwards"] + 2 * cells["train_backwards"]
+    return float(spent.astype(float).mean())
+
+
+def _said(texts: pd.Series) -> str:
+    """A text that a line's rows share; empty where a table that was read back has none."""
+    return str(texts.iloc[0]) if texts.notna().all() else ""
 
 
 def _flags(worst: pd.DataFrame) -> Iterator[str]:

@@ -4,20 +4,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from robench.analysis import rows
+from robench.analysis import rows, union
 from robench.analysis.rows import Row
 from robench.errors import StoreError
 from robench.evaluation.flags import FLAGS
 from robench.evaluation.stored import is_of, read_evaluation
 from robench.printable import printable
+from robench.settings import Plain
 from robench.store.files import write_text
 from robench.store.locks import Lock
 from robench.store.records import cell_folders
 
 RESULTS = (
-    "method", "settings", "deviates", "plugin", "settings_key", "recipe", "recipe_key", "dataset",
-    "data", "model", "seed", "checkpoint", "epoch", "select_on", "train_norm", "train_eps",
-    "train_limit", "suite", "suite_key", "attack", "norm", "eps", "eps_value", "sweep",
+    "method", "settings", "deviates", "control", "plugin", "settings_key", "recipe", "recipe_key",
+    "dataset", "data", "model", "seed", "checkpoint", "epoch", "select_on", "train_norm",
+    "train_eps", "train_limit", "suite", "suite_key", "attack", "norm", "eps", "eps_value", "sweep",
     "test_limit", "n", "n_right", "n_stands", "n_carried", "natural_accuracy", "robust_accuracy",
     "ci_low", "ci_high", "verdict", "audited", "audit_bound", "flags", "status", "reason",
     "seconds", "forwards", "backwards", "peak_mb", "train_seconds", "train_forwards",
@@ -46,6 +47,7 @@ COLUMNS = {
         *rows.OF_CELL, "checkpoint", "suite", "norm", "eps", "class", "n", "n_right", "n_stands",
         "key",
     ),
+    "union": union.COLUMNS,
     "flags": (
         *rows.OF_CELL, "cell", "checkpoint", "epoch", "suite", "norm", "eps", "flag", "status",
         "detail",
@@ -53,7 +55,8 @@ COLUMNS = {
 }  # fmt: skip
 """Tables by name; epochs.csv has more columns where methods log more.
 
-What curves.csv says of an evaluation is found in measures.csv under the same key.
+What curves.csv says of an evaluation is found in measures.csv under the same key. union.csv is only
+there where it has something to say.
 """
 
 COUNTS = (
@@ -81,6 +84,7 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
         if cell.record["status"] != "ok":
             found["results"].append(rows.without_outcome(cell))
             continue
+        fine: list[tuple[Plain, Path]] = []
         for path in folder.evaluations():
             try:
                 evaluation = read_evaluation(path)
@@ -96,8 +100,10 @@ def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
                 found["results"] += rows.results(cell, evaluation)
                 found["flags"] += rows.masking(cell, evaluation)
                 found["measures"] += rows.measures(cell, evaluation)
+                fine.append((evaluation, path))
             except StoreError as error:
                 problems.append(str(error))
+        found["union"] += union.rows(cell, fine)
     return {name: _frame(name, found[name]) for name in COLUMNS}, problems
 
 
@@ -106,7 +112,11 @@ def write_tables(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     with Lock(results / ".tables.lock").held(wait=True):
         frames, problems = read(results)
         for name, frame in frames.items():
-            write_text(results / f"{name}.csv", frame.to_csv(index=False))
+            path = results / f"{name}.csv"
+            if frame.empty and name == "union":
+                path.unlink(missing_ok=True)
+            else:
+                write_text(path, frame.to_csv(index=False))
     return frames, problems
 
 

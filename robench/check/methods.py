@@ -58,7 +58,8 @@ def _inside(method: Method, threat: Threat) -> str:
         x_adv = method.perturb(model, batch, run)
     if x_adv.requires_grad:
         return "perturb returns images that still require a gradient; detach them"
-    over = torch.stack([b.distance(x_adv, batch.x) - b.eps for b in method.balls(threat)])
+    x = batch.x.repeat(max(1, len(x_adv) // len(batch.x)), 1, 1, 1)
+    over = torch.stack([b.distance(x_adv, x) - b.eps for b in method.balls(threat)])
     excess = over.amin(0).max().item()
     outside = max(-x_adv.min().item(), x_adv.max().item() - 1)
     if not max(excess, outside) <= 1e-5:  # NaN fails too

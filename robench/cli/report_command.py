@@ -18,7 +18,7 @@ def command(results: tuple[Path, ...]) -> int:
     from rich.console import Console
 
     from robench.errors import RobenchError
-    from robench.reporting import claims, measures
+    from robench.reporting import claims, measures, unions
     from robench.reporting.report import report
     from robench.reporting.tables import least_width, terminal
 
@@ -31,10 +31,13 @@ def command(results: tuple[Path, ...]) -> int:
             code = error.exit_code
             continue
         console = Console(highlight=False)
-        console.width = max([console.width, *map(least_width, found.summaries)])
+        least = [*map(least_width, found.summaries), *map(unions.least_width, found.unions)]
+        console.width = max([console.width, *least])
         with console.capture() as drawn:
             for summary in found.summaries:
                 console.print(terminal(summary), "")
+            for union in found.unions:
+                console.print(unions.terminal(union), "")
             for table in found.measured:
                 console.print(measures.terminal(table), "")
             if found.claims:

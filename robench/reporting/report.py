@@ -11,12 +11,16 @@ from robench import __version__
 from robench.analysis import claims
 from robench.analysis.claims import Tested
 from robench.analysis.measured import Measured, measured
+from robench.analysis.ranking import ranking
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import read, write_tables
+from robench.analysis.union import UnionTable, unions
 from robench.errors import ConfigError, StoreError
 from robench.names import in_a_file_name
 from robench.reporting import claims as said
 from robench.reporting import figures, measures, tables, traces
+from robench.reporting import ranking as order
+from robench.reporting import unions as united
 from robench.reporting.words import escaped
 from robench.store.files import digest, write_text
 from robench.store.records import cell_folders
@@ -30,6 +34,7 @@ class Report:
     """What a folder's results come to."""
 
     summaries: list[Summary]
+    unions: list[UnionTable]
     measured: list[Measured]
     claims: list[Tested]
     problems: list[str]
@@ -55,22 +60,24 @@ def report(results: Path) -> Report:
         raise ConfigError(f"{results} holds no results that can be trusted: {problems[0]}")
     found = (
         summaries(frames["results"]),
+        unions(frames["union"]),
         measured(frames["measures"], frames["curves"]),
         [claims.examine(claim, frames, results) for claim in claims.read_claims(results)],
     )
     if refused is not None:
         return Report(*found, problems, refused)
     try:
-        return Report(*found, problems, _write(*found, frames["epochs"], problems, results))
+        return Report(*found, problems, _write(*found, frames, problems, results))
     except StoreError as error:
         return Report(*found, problems, error)
 
 
 def _write(
     found: list[Summary],
+    over_norms: list[UnionTable],
     measuring: list[Measured],
     tested: list[Tested],
-    epochs: pd.DataFrame,
+    frames: Mapping[str, pd.DataFrame],
     problems: list[str],
     results: Path,
 ) -> Path:
@@ -85,13 +92,19 @@ def _write(
         write_text(folder / "tables" / "claims.csv", said.tidy(tested).to_csv(index=False))
     names = [_name(summary.shared) for summary in found]
     names += [_name(table.shared) for table in measuring]
+    names_of_unions = [_name_of_union(union) for union in over_norms]
+    for union, name in zip(over_norms, names_of_unions, strict=True):
+        page += _section(folder, name, united.markdown(union), [])
     drawn = set[str]()
     for summary, name in zip(found, names, strict=False):
         shown = _figures(summary, look, folder, name)
         page += _section(folder, name, tables.markdown(summary), shown)
+        page += _ranked(summary, frames["results"], look, results, name)
         cells = {cell for line in summary.lines for cell in line.cells}
         if not cells <= drawn:  # several suites attack the same trainings
-            page.append(_shown(traces.draw(summary, epochs, look, folder / "figures", name)))
+            page.append(
+                _shown(traces.draw(summary, frames["epochs"], look, folder / "figures", name))
+            )
             drawn |= cells
     for table, name in zip(measuring, names[len(found) :], strict=True):
         shown = measures.draw(table, look, folder / "figures", name)
@@ -104,7 +117,7 @@ def _write(
     path = folder / "report.md"
     text = "\n\n".join(part for part in page if part) + "\n"
     write_text(path, text)
-    _sweep(folder, names, text)
+    _sweep(folder, names + names_of_unions, text)
     return path
 
 
@@ -113,6 +126,19 @@ def _figures(summary: Summary, look: figures.Look, folder: Path, name: str) -> l
         return []
     places = summary, look, folder / "figures", name
     return [figures.tradeoff(*places), figures.curve(*places)]
+
+
+def _ranked(
+    summary: Summary, rows: pd.DataFrame, look: figures.Look, results: Path, name: str
+) -> list[str]:
+    """The order of a table's methods, where there are enough of them."""
+    ranks, folder = ranking(summary, rows, results), results / "report"
+    if not ranks:
+        return []
+    tidy = order.tidy(summary, ranks)
+    write_text(folder / "tables" / f"ranking-{name}.csv", tidy.to_csv(index=False))
+    drawn = order.draw(summary, look, folder / "figures", name)
+    return [order.markdown(summary, ranks), _shown([drawn])]
 
 
 def _section(folder: Path, name: str, table: str, drawn: list[Path]) -> list[str]:
@@ -127,8 +153,8 @@ def _shown(drawn: list[Path]) -> str:
 
 def _sweep(folder: Path, names: list[str], page: str) -> None:
     """Take away the tables and figures of an earlier report that this one does not have."""
-    for path in [*folder.glob("tables/*.md"), *folder.glob("figures/*.*")]:
-        here = path.stem in names or f"![{path.stem}]" in page
+    for path in [*folder.glob("tables/*.*"), *folder.glob("figures/*.*")]:
+        here = path.stem.removeprefix("ranking-") in names or f"![{path.stem}]" in page
         if _NAMED.fullmatch(path.stem) and not here:
             path.unlink()
 
@@ -138,6 +164,12 @@ def _name(of: Mapping[str, object]) -> str:
     shared = {name: str(value) for name, value in of.items()}
     said = "-".join(shared[name] for name in ("dataset", "model", "suite", "norm"))
     return f"{in_a_file_name(said.replace(' @', '-'))}-{digest(shared)[:8]}"
+
+
+def _name_of_union(table: UnionTable) -> str:
+    norms = "-".join(radius.split()[0] for radius in table.radii)
+    by = {"by": table.shared["suite"], "suite": "union", "norm": norms}
+    return _name({**table.shared, **by})
 
 
 def _inside(results: Path) -> Path:

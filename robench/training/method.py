@@ -40,6 +40,8 @@ class Stage:
     """Only weights whose names start so are trained."""
     recipe: Mapping[str, object] = field(default_factory=dict)
     """Fields of the recipe that this stage changes: marked as deviations in every table."""
+    validated: bool = True
+    """Whether there is a classifier to look at after its epochs; after the last stage there is."""
 
     def __post_init__(self) -> None:
         """Refuse what would be marked and have no effect."""
@@ -76,6 +78,8 @@ class Run:
     """
     pool: Pool | None = None
     """The training part, for methods that need more images than their batch."""
+    extra: Pool | None = None
+    """The images of ``extra_data``, while a method that has any is trained."""
     noted: dict[str, list[Tensor]] = field(default_factory=dict)
     """What ``note`` was given in this epoch."""
 
@@ -119,7 +123,10 @@ class Method(settings.Named):
         raise NotImplementedError
 
     def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
-        """Inner maximisation, none by default; the model is in the recipe's crafting mode."""
+        """Inner maximisation, none by default; the model is in the recipe's crafting mode.
+
+        One image for each of the batch, in its order; or the whole batch several times over.
+        """
         return batch.x
 
     def balls(self, threat: Threat) -> tuple[Threat, ...]:
@@ -129,6 +136,18 @@ class Method(settings.Named):
     def starts_from(self) -> str:
         """The method on whose trained cell this one starts: same data, network, ball and seed."""
         return ""
+
+    def extra_data(self) -> str:
+        """A file of images to train on besides the training part; empty: none.
+
+        It lies below the data root, or anywhere if its name is absolute: an .npz file of arrays
+        ``image`` and ``label``. Its content is part of a cell's key.
+        """
+        return ""
+
+    def extra_limit(self) -> int | None:
+        """How many of those it uses at most, the first ones of a fixed random order; none: all."""
+        return None
 
     def build(self, classifier: Callable[[], nn.Module], run: Run) -> nn.Module:
         """The module to train, given a maker of the grid's classifier.

@@ -67,6 +67,12 @@ class Wrapper(Method):
     def starts_from(self) -> str:
         return self.inner.starts_from()
 
+    def extra_data(self) -> str:
+        return self.inner.extra_data()
+
+    def extra_limit(self) -> int | None:
+        return self.inner.extra_limit()
+
     def build(self, classifier: Callable[[], nn.Module], run: Run) -> nn.Module:
         return self.inner.build(classifier, run)
 

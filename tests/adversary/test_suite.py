@@ -254,6 +254,16 @@ def test_a_rounding_error_is_projected_away(unsure: Unsure) -> None:
     assert x_adv.max() <= 1
 
 
+def test_in_l1_the_rounding_of_all_pixels_adds_up() -> None:
+    x = torch.full((1, 3, 32, 32), 0.5)
+    threat, wide = Threat("L1", 3072 * 0.02), x + 0.02 + 5e-8
+    assert threat.distance(wide, x) - threat.eps > 1e-5
+    x_adv = checked("close", wide, x, threat)
+    assert threat.distance(x_adv, x) <= threat.eps + 1e-5
+    with pytest.raises(AttackError, match="left the threat model by"):
+        checked("far", x + 0.02 + 5e-7, x, threat)
+
+
 def test_logits_that_are_not_finite_are_an_error() -> None:
     linear = nn.Linear(192, 4)
     nn.init.constant_(linear.bias, torch.nan)

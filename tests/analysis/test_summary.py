@@ -14,8 +14,8 @@ from robench.reporting import words
 Row = dict[str, Any]
 
 BASE: Row = {
-    "method": "madry", "settings": None, "deviates": None, "plugin": "aaaa", "recipe": "",
-    "recipe_key": "bbbb", "dataset": "digits", "data": "cccc", "model": "cnn",
+    "method": "madry", "settings": None, "deviates": None, "control": None, "plugin": "aaaa",
+    "recipe": "", "recipe_key": "bbbb", "dataset": "digits", "data": "cccc", "model": "cnn",
     "settings_key": "ffff", "suite_key": "dddd", "packages": "", "cell": "a",
     "seed": 0, "checkpoint": "best", "epoch": 9, "select_on": "robust", "train_norm": "Linf",
     "train_eps": "3/16", "suite": "quick", "attack": "worst", "norm": "Linf", "eps": "3/16",
@@ -280,6 +280,14 @@ def test_words_carry_everything_a_reader_needs() -> None:
         "10.0",
     ]
     assert words.footnotes(found) == ["† madry: lr=1 (shared 2)"]
+
+
+def test_negative_controls_are_marked() -> None:
+    rows = evaluation(95, 70, 60, method="sap", control="gradients averaged over draws")
+    found = only(table(rows, evaluation(95, 70, 65, method="trades")))
+    assert [row[0] for row in words.cells(found)] == ["trades", "sap ‡"]
+    assert "‡ negative control, known to be weak: see below." in words.caption(found)
+    assert words.footnotes(found) == ["‡ sap: broken by gradients averaged over draws"]
 
 
 def test_fewer_seeds_than_others_are_said() -> None:
