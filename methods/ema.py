@@ -47,7 +47,7 @@ class Ema(Wrapper):
     warmup: bool = True
     """Whether the decay of step t is at most (t + 1) / (t + 10), as SEAT's, t from 0."""
     start: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Share of training before averaging begins; Chen et al. have 55 of 200 epochs."""
+    """Share of the last stage before averaging begins; Chen et al. have 55 of 200 epochs."""
     images: Annotated[int, Meta(ge=2)] = 1024
     """Training images on which SWA estimates statistics; ours, theirs are all."""
 
@@ -72,10 +72,9 @@ class Ema(Wrapper):
 
     def _share(self, run: Run) -> Tensor:
         """Of the way to the weights that the average goes now; all of it before there is one."""
-        if run.progress < self.start:
-            run.state["ema/count"] = torch.zeros_like(run.state["ema/count"])
         count = run.state["ema/count"]
-        if run.progress < self.start or (self.decay is None and not run.ends_epoch):
+        begun = run.stage == self.stages()[-1].name and run.progress >= self.start
+        if not begun or (self.decay is None and not run.ends_epoch):
             return (count == 0).float()
         run.state["ema/count"] = count + 1
         if self.decay is None:

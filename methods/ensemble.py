@@ -57,7 +57,7 @@ class Ensemble(Wrapper):
 
     def init(self, model: nn.Module, run: Run) -> State:
         if self.craft == "ensemble":
-            return self.inner.init(model, run)
+            return self.inner.init(_members(model)[0], run)
         return {
             f"ensemble/{place}/{name}": value
             for place, member in enumerate(_members(model))

@@ -119,6 +119,19 @@ def test_until_the_start_the_average_is_the_weights(batch: Batch, run: Run) -> N
                                   first and v.is_floating_point()})  # fmt: skip
 
 
+def test_averaging_begins_in_the_last_stage(batch: Batch, run: Run) -> None:
+    """An equal mean would never forget what was not trained before."""
+    for decay in (None, 0.9):
+        chosen = method("ema", changes={"inner": "atop", "decay": decay})
+        model = chosen.build(tiny.classifier, run)
+        run.state, run.ends_epoch = chosen.init(model, run), True
+        for run.stage, count in (("pretrain", 0), ("pretrain", 0), ("finetune", 1)):
+            chosen.step(model.train(), batch, run, SGD(model.parameters(), 0.1))
+            assert run.state["ema/count"] == count
+            if not count:
+                assert equal(snapshot(chosen.deploy(model, run)), snapshot(model))
+
+
 @hypothesis_settings(max_examples=15)
 @given(ends=st.lists(st.booleans(), min_size=1, max_size=6), start=st.integers(0, 3))
 def test_swa_is_the_mean_of_the_ends_of_epochs(ends: list[bool], start: int) -> None:

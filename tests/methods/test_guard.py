@@ -55,7 +55,7 @@ def under(prefix: str, trained: Trained) -> dict[str, Tensor]:
 
 
 def test_while_nothing_falls_it_is_its_inner_method(data: Data) -> None:
-    alone, _ = fit(method("madry", changes={"attack.steps": 1}), data, epochs=2)
+    alone, _ = fit(method("fgsm"), data, epochs=2)
     guarded, events = fit(method("guard"), data, epochs=2)
     assert equal(under("model.", guarded), under("model.", alone))
     assert guarded.looks == alone.looks
@@ -191,8 +191,21 @@ def test_without_images_it_says_so(batch: Batch, run: Run) -> None:
         chosen.step(model, batch, run, SGD(model.parameters(), 0.1))
 
 
-@pytest.mark.parametrize(("dataset", "eps"), [("mnist", 0.3), ("cifar10", 8 / 255)])
-def test_one_step_is_as_long_as_the_authors(dataset: str, eps: float) -> None:
-    chosen: Any = method("guard", dataset)
-    assert chosen.inner.attack == PGD(steps=1, step_size=1.25 * eps)
-    assert method("guard", "digits").inner.attack == PGD(steps=1)  # type: ignore[attr-defined]
+def test_only_the_last_stage_is_guarded(
+    batch: Batch, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another one what is attacked may not be what is trained."""
+    monkeypatch.setattr(GUARD, "_robust", looking([0.5]))
+    chosen = method("guard", changes={"inner": "atop"})
+    model = chosen.build(tiny.classifier, run)
+    run.state, run.ends_epoch = chosen.init(model, run), True
+    for run.stage in ("pretrain", "pretrain", "finetune"):
+        chosen.step(model.train(), batch, run, SGD(model.parameters(), 0.1))
+    assert run.state["guard/robust"] == 0.5
+
+
+def test_it_guards_what_the_authors_do() -> None:
+    for dataset in ("mnist", "cifar10", "digits"):
+        chosen: Any = method("guard", dataset)
+        assert chosen.inner == method("fgsm", dataset)
+        assert (chosen.drop, chosen.steps) == (0.2, 5)
