@@ -22,9 +22,10 @@ from robench.training.wrapper import Wrapper, who_has
 class Ensemble(Wrapper):
     """Members that differ in their first weights; the mean of their probabilities is deployed.
 
-    Each member lowers the inner method's loss of its own prediction, all on the same batches. With
-    craft = ensemble the examples are crafted on the mean prediction, and what the inner method
-    remembers is one for all; with craft = own each member is trained as if it were alone.
+    Each member lowers the inner method's loss of its own prediction, all on the same batches; what
+    is logged is their sum. With craft = ensemble the examples are crafted on the mean prediction,
+    and what the inner method remembers is one for all; with craft = own each member is trained as
+    if it were alone.
 
     Reduces to: its inner method at size = 1.
 

@@ -83,6 +83,17 @@ def test_a_fall_ends_training_where_it_was_good(data: Data) -> None:
     assert kept["steps"] == 3 * 8  # what the method remembers went back, too
 
 
+def test_an_average_around_it_goes_back_as_well(data: Data) -> None:
+    ema: Any = type(method("ema"))
+    bad, _ = fit(ema(inner=Falling(), decay=0.9), data)
+    guarded, _ = fit(ema(inner=GUARD(inner=Falling()), decay=0.9), data)
+    assert bad.last.validation.natural < 0.1 < 0.9 < guarded.last.validation.natural
+    good, _ = fit(GUARD(inner=Falling()), data)
+    ends = under("state.ema/", guarded)
+    for name, value in under("model.", good).items():
+        assert not value.is_floating_point() or torch.allclose(ends[name], value, atol=0.05)
+
+
 @pytest.mark.parametrize(("saves", "dies"), [(20, 34), (44, 46)])
 def test_it_goes_on_bit_for_bit_after_a_fall(saves: int, dies: int, data: Data) -> None:
     whole, _ = fit(GUARD(inner=Falling()), data)

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from robench import plugins
 from robench.check import tiny
+from robench.data.batches import batches
 from robench.data.load import Data
 from robench.errors import ConfigError, PluginError
+from robench.models.passes import counted
 from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
 from robench.training.epochs import new_run
@@ -130,6 +133,30 @@ def test_what_a_wrapper_does_not_do_is_the_inner_method_s(name: str, inner: str)
     assert chosen.stages() == alone.stages()
     assert chosen.balls(THREAT) == alone.balls(THREAT)
     assert chosen.adaptive("Linf") == alone.adaptive("Linf")
+
+
+@pytest.mark.parametrize("outer", WRAPPERS)
+def test_a_step_around_every_method_costs_no_more_than_it_declares(outer: str, few: Data) -> None:
+    refused: list[str] = []
+    for name in sorted(plugins.find("methods").keys() - set(WRAPPERS)):
+        try:
+            chosen = method(outer, changes={"inner": name})
+        except ConfigError:
+            refused.append(name)
+            continue
+        run = new_run(few, THREAT, RECIPE)
+        model = chosen.build(tiny.classifier, run)
+        run.state = chosen.init(model, run)
+        run.stage, run.progress = chosen.stages()[-1].name, 0.5
+        batch = next(batches(few.train, torch.arange(96), 32))
+        with counted(model) as spent:
+            chosen.step(model.train(), batch, run, torch.optim.SGD(model.parameters(), 1e-3))
+        most = chosen.passes(run.stage)
+        assert 0 < spent.forwards <= 32 * most.forwards, name
+        assert 0 < spent.backwards <= 32 * most.backwards, name
+    if outer in ("ema", "guard"):  # which replace nothing
+        assert refused == []
+    assert "madry" not in refused
 
 
 def test_layers_and_who_has_a_part() -> None:
