@@ -4,7 +4,6 @@ import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from robench.store.cell import Cell
 from robench.store.grid import Request, choices
 from robench.threat import Threat
 from robench.training.epochs import new_run
-from robench.training.recipe import RECIPES
 from tests.conftest import Outcome
 
 Robench = Callable[..., Outcome]
@@ -218,15 +216,6 @@ def test_the_digest_is_part_of_the_key_where_there_is_one(digits: Data, tmp_path
     (second,) = cells("port[extra=a.npz]")
     assert second.key != first.key
     assert second.identity | {"extra": digest} == first.identity
-
-
-def test_a_key_from_before_there_were_extra_images_is_the_same() -> None:
-    cell = Cell(
-        method="m", plugin="p", settings={}, recipe=RECIPES["digits"], dataset="digits", data="d",
-        train_limit=None, model="digitscnn", norm="Linf", eps=Fraction(3, 16), seed=0,
-    )  # fmt: skip
-    assert list(cell.identity)[-2:] == ["seed", "start"]
-    assert cell.key != replace(cell, extra="x").key
 
 
 def test_the_plan_says_how_many_are_used(robench: Robench, tmp_path: Path) -> None:
