@@ -13,6 +13,8 @@ from robench.threat import Threat
 norms = st.sampled_from(BALLS)
 radii = st.floats(0, 3, allow_nan=False, width=32)
 seeds = st.integers(0, 10_000)
+ROUNDING = 18 * 1.2e-7
+"""In L1 that of 18 pixels adds up."""
 
 
 def images(seed: int, spread: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -28,11 +30,12 @@ def test_projection_is_inside_and_idempotent(
 ) -> None:
     threat, (x, away) = Threat(norm, eps), images(seed, spread)
     inside = threat.project(away, x)
-    assert (threat.distance(inside, x) <= eps + 1e-6).all()
+    assert (threat.distance(inside, x) <= eps + ROUNDING).all()
     assert inside.min() >= 0
     assert inside.max() <= 1
     again = threat.project(inside, x)
-    assert torch.equal(again, inside) if norm == "Linf" else torch.allclose(again, inside)
+    near = torch.allclose(again, inside, atol=1e-7)
+    assert torch.equal(again, inside) if norm == "Linf" else near
 
 
 @given(norms, seeds)
@@ -90,7 +93,7 @@ def test_random_start_is_allowed_and_repeats(norm: Norm, eps: float, seed: int) 
     start = threat.random_start(x)
     torch.manual_seed(seed)
     assert torch.equal(start, threat.random_start(x))
-    assert (threat.distance(start, x) <= eps + 1e-6).all()
+    assert (threat.distance(start, x) <= eps + ROUNDING).all()
     assert start.min() >= 0
     assert start.max() <= 1
 
