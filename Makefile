@@ -19,9 +19,10 @@ lint: $(INSTALLED)
 
 setup: $(INSTALLED)
 
-# The tables between the markers in README.md, taken from results/.
+# README.md's tables and docs/methods.md, from results/ and the method files.
 readme: $(INSTALLED)
 	$(BIN)/python -m tests.test_readme
+	$(BIN)/python -m tests.test_docs
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

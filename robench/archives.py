@@ -1,13 +1,63 @@
 """Archives from elsewhere: what is in them is looked at before anything is taken out."""
 
 import gzip
+import math
 import tarfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
 
 from robench.errors import ForeignError
 
 _CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What an array in an .npz file says of itself: it may be anything."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    size: int
+    """Bytes that it has, with its header."""
+    said: int
+    """Bytes that it should have."""
+
+    def check_size(self) -> None:
+        """Raise unless all of it is there.
+
+        Numpy makes room for as many numbers as a header asks for, whether or not they are there.
+        """
+        if self.said != self.size:
+            raise ForeignError(f"{self.name} has {self.size:,} bytes, not {self.said:,}")
+
+
+def declared(path: Path, most: int) -> list[Declared]:
+    """What the arrays of an .npz file say of themselves; nothing but their headers is read.
+
+    Raises:
+        ForeignError: they would come to more than ``most`` bytes, or are in a newer format.
+    """
+    found = []
+    with zipfile.ZipFile(path) as archive:
+        check_zip(archive, most)
+        for member in archive.infolist():
+            with archive.open(member) as stream:
+                shape, dtype = _header(stream)
+                said = math.prod(shape) * dtype.itemsize + stream.tell()
+            found.append(Declared(member.filename, shape, dtype, member.file_size, said))
+    return found
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ForeignError("it is of a format that robench does not write")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    return shape, dtype
 
 
 def check_packed(path: Path, most: int) -> None:

@@ -1,7 +1,7 @@
 """From an entry of ``--methods`` to what it trains: its preset, settings, recipe and name."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
 from robench import plugins, settings
@@ -13,7 +13,15 @@ from robench.models import catalogue as model_catalogue
 from robench.radius import Norm
 from robench.settings import Plain
 from robench.store.grid import Choice, Request
-from robench.training.method import Adversarial, Method, lookup, method, preset_for, presets
+from robench.training.method import (
+    Adversarial,
+    Method,
+    inside,
+    lookup,
+    method,
+    preset_for,
+    presets,
+)
 from robench.training.recipe import RECIPES, Recipe
 
 
@@ -125,18 +133,19 @@ def _preset(name: str, dataset: str, model: str, norm: Norm) -> Method:
     attack would stay where it starts, so there it is relative to eps.
     """
     found = method(name, dataset, model=model)
-    if norm == "Linf" or preset_for(presets(name), dataset, model) == "*":
+    if norm == "Linf":
         return found
-    return settings.change(name, found, dict.fromkeys(_step_sizes(found)))
+    return settings.change(name, found, dict.fromkeys(_quoted(name, found, dataset, model)))
 
 
-def _step_sizes(found: Method) -> Iterator[str]:
-    """The settings that are the step size of PGD, of a method and of those in it."""
-    if isinstance(found, Adversarial) and isinstance(found.attack, PGD):
+def _quoted(name: str, found: Method, dataset: str, model: str) -> Iterator[str]:
+    """The settings that are PGD's step size, of a method and of those in it, where quoted."""
+    quoted = preset_for(presets(name), dataset, model) != "*"
+    if quoted and isinstance(found, Adversarial) and isinstance(found.attack, PGD):
         yield "attack.step_size"
-    for field in fields(found):
-        if isinstance(inner := getattr(found, field.name), Method):
-            yield from (f"{field.name}.{path}" for path in _step_sizes(inner))
+    for path, held in inside(found):
+        sizes = _quoted(held.choice, held, dataset, model)
+        yield from (f"{path}.{size}" for size in sizes)
 
 
 def _changed(new: Method, old: Method, by_name: settings.Lookup) -> dict[str, object]:

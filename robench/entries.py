@@ -50,6 +50,7 @@ def about(job: Job) -> Plain:
         "label": cell.label,
         "changes": dict(cell.changes),
         "deviates": cell.deviates,
+        "control": job.method.control,
         "select_on": job.method.select_on,
         "shared": plain(job.shared),
     }

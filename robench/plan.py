@@ -1,9 +1,11 @@
 """From a grid as typed to the cells that will run: everything is looked up and checked first."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -13,13 +15,13 @@ from robench.adversary.suite import Suite, suite
 from robench.chosen import Chosen, choose, shared_recipe
 from robench.data import catalogue as data_catalogue
 from robench.data.catalogue import Facts
-from robench.data.load import Data, load
+from robench.data.load import Data, Images, load, with_extra
 from robench.errors import ConfigError
 from robench.radius import Norm, show_eps
 from robench.settings import Plain
 from robench.store.cell import Cell, Evaluation
 from robench.store.grid import Request
-from robench.training.method import Adversarial, Method
+from robench.training.method import Adversarial, Method, inside
 from robench.training.recipe import Recipe
 
 
@@ -34,6 +36,8 @@ class Job:
     evaluations: tuple[Evaluation, ...]
     start: "Job | None" = None
     """What trains the weights that it starts with."""
+    extra: Images | None = None
+    """What it trains on besides the data set's images."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,9 @@ def plan(request: Request, device: torch.device) -> Plan:
         _check_radii(name, facts, request.norm, _radii(request.eps, facts, request.norm))
         _check_radii(name, facts, request.train_norm, _train_radii(request, facts))
     data = {name: _load(name, request, device) for name in request.datasets}
+    seen = _seen(data, request.data_root)
     judges = {name: _judge(name, found) for name, found in suites.items()}
-    cells = {c.key: (c, t) for t in trainings for c in _cells(t, request, data[t.dataset])}
+    cells = {c.key: (c, t) for t in trainings for c in _cells(t, request, seen)}
     jobs: dict[str, Job] = {}
     for cell, training in cells.values():
         crafted = {
@@ -88,8 +93,9 @@ def plan(request: Request, device: torch.device) -> Plan:
         evaluations = tuple(
             _evaluations(cell, request, data[cell.dataset], judges, crafted, adaptive)
         )
-        start = _start(training, cell, request, data[cell.dataset], shared)
-        job = Job(cell, training.method, shared[training.dataset], evaluations, start)
+        start = _start(training, cell, request, seen, shared)
+        recipe, extra = shared[training.dataset], seen(training).extra
+        job = Job(cell, training.method, recipe, evaluations, start, extra)
         while start is not None:  # itself no part of the grid, unless the grid asks for it as well
             jobs.setdefault(start.cell.key, start)
             start = start.start
@@ -98,16 +104,39 @@ def plan(request: Request, device: torch.device) -> Plan:
     return Plan(tuple(jobs.values()), suites, data, shared, stand_ins, tuple(notes))
 
 
+Seen = Callable[[Chosen], Data]
+"""What a method trains on: its data set, and the extra images that it asks for."""
+
+
+def _seen(data: Mapping[str, Data], root: Path) -> Seen:
+    """Each file is read once, and in memory once for all cells."""
+
+    @cache
+    def whole(dataset: str, file: str) -> Data:
+        return with_extra(data[dataset], file, root)
+
+    def seen(training: Chosen) -> Data:
+        with plugins.blamed("methods", training.choice.method):
+            file, most = training.method.extra_data(), training.method.extra_limit()
+        if not file:
+            return data[training.dataset]
+        found = whole(training.dataset, file)
+        assert found.extra is not None
+        return replace(found, extra=found.extra.first(most))
+
+    return seen
+
+
 def _start(
-    training: Chosen, cell: Cell, request: Request, data: Data, shared: Mapping[str, Recipe]
+    training: Chosen, cell: Cell, request: Request, seen: Seen, shared: Mapping[str, Recipe]
 ) -> Job | None:
     """Training alone of the cell whose weights a cell starts with."""
     source = training.start
     if source is None:
         return None
-    first = _cell(source, request, data, cell.eps, cell.seed)
-    before = _start(source, first, request, data, shared)
-    return Job(first, source.method, shared[source.dataset], (), before)
+    first = _cell(source, request, seen, cell.eps, cell.seed)
+    before = _start(source, first, request, seen, shared)
+    return Job(first, source.method, shared[source.dataset], (), before, seen(source).extra)
 
 
 def _judge(name: str, found: Suite) -> Plain:
@@ -123,15 +152,15 @@ def _judge(name: str, found: Suite) -> Plain:
         }
 
 
-def _cells(training: Chosen, request: Request, data: Data) -> Iterator[Cell]:
+def _cells(training: Chosen, request: Request, seen: Seen) -> Iterator[Cell]:
     """A cell for every radius of training and seed."""
     for eps in _train_radii(request, training.facts):
         for seed in request.seeds:
-            yield _cell(training, request, data, eps, seed)
+            yield _cell(training, request, seen, eps, seed)
 
 
-def _cell(training: Chosen, request: Request, data: Data, eps: Fraction, seed: int) -> Cell:
-    start = training.start
+def _cell(training: Chosen, request: Request, seen: Seen, eps: Fraction, seed: int) -> Cell:
+    start, data = training.start, seen(training)
     return Cell(
         method=training.choice.method,
         plugin=plugins.get("methods", training.choice.method).digest(training.method),
@@ -144,7 +173,8 @@ def _cell(training: Chosen, request: Request, data: Data, eps: Fraction, seed: i
         norm=request.train_norm,
         eps=eps,
         seed=seed,
-        start=_cell(start, request, data, eps, seed).key if start else "",
+        start=_cell(start, request, seen, eps, seed).key if start else "",
+        extra=data.extra_digest,
         changes=training.choice.changes,
         label=training.label,
         deviates=training.deviates,
@@ -236,13 +266,12 @@ def _check_radii(dataset: str, facts: Facts, norm: Norm, radii: tuple[Fraction, 
 
 def _notes(job: Job) -> Iterator[str]:
     """Combinations that are allowed and probably not meant."""
-    cell, chosen = job.cell, job.method
-    attack = chosen.attack if isinstance(chosen, Adversarial) else None
-    if isinstance(attack, PGD) and attack.step_size is not None:
+    cell = job.cell
+    for path, attack in _attacks(job.method):
         size, steps, eps = attack.step_size, attack.steps, float(cell.eps)
-        if eps and size > 2 * eps:
-            yield f"{cell.label}: attack.step_size {size:g} is over twice eps {show_eps(cell.eps)}"
-        if steps and size * steps < eps:
+        if size and eps and size > 2 * eps:
+            yield f"{cell.label}: {path}.step_size {size:g} is over twice eps {show_eps(cell.eps)}"
+        if size and steps and size * steps < eps:
             yield (
                 f"{cell.label}: {steps} steps of {size:g} do not reach eps {show_eps(cell.eps)} "
                 "from the image"
@@ -254,3 +283,11 @@ def _notes(job: Job) -> Iterator[str]:
             f"trained at {cell.norm} {show_eps(cell.eps)} but attacked at {at} only; "
             "--train-eps sets the radius of training"
         )
+
+
+def _attacks(chosen: Method) -> Iterator[tuple[str, PGD]]:
+    """PGD of a method and of those in it, by dotted name."""
+    if isinstance(chosen, Adversarial) and isinstance(chosen.attack, PGD):
+        yield "attack", chosen.attack
+    for name, held in inside(chosen):
+        yield from ((f"{name}.{path}", attack) for path, attack in _attacks(held))

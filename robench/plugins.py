@@ -62,6 +62,16 @@ class Source:
             return ""
         return (ast.get_docstring(self._tree()) or "").partition("\n")[0]
 
+    def control(self) -> str:
+        """What breaks a method that is a negative control, read without running it; else empty."""
+        if self.problem:
+            return ""
+        for node in ast.walk(self._tree()):
+            match node:
+                case ast.AnnAssign(target=ast.Name("control"), value=ast.Constant(str(text))):
+                    return text
+        return ""
+
     def digest(self, used: object = None) -> str:
         """SHA-256 of the files that the plugin is made of: part of every key.
 
@@ -140,11 +150,11 @@ def name_of(kind: Kind, thing: object) -> str:
         PluginError: it is in none, or in a file that several share.
     """
     module = type(thing).__module__
-    entries = entry_points(group=f"robench.{kind}")
-    named = {entry.module: entry.name for entry in entries}
     if loading.is_loaded_here(module):
-        named[module] = module.rpartition(".")[2]
-    name = named.get(module, "")
+        name = module.rpartition(".")[2]
+    else:
+        entries = entry_points(group=f"robench.{kind}")
+        name = next((entry.name for entry in entries if entry.module == module), "")
     if not name or name.startswith("_"):
         what = f"{type(thing).__name__} of {module}"
         raise PluginError(f"{what} is no {NOUNS[kind]} of its own: its class is in no plugin file")

@@ -10,11 +10,11 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -52,19 +52,17 @@ class Setting:
     kind: str
     value: object
     help: str
-    held: bool = False
-    """Whether the value is the name of something that has settings of its own."""
 
 
 def describe(settings: object) -> list[Setting]:
     """Every setting with its present value; those of nested dataclasses have dotted names."""
-    found = []
-    hints, helps = _hints(type(settings)), _helps(type(settings))
+    kind: type = type(settings)
+    found, hints, helps = [], _hints(kind), _helps(kind)
     for field in fields(_dataclass(settings)):
         value = getattr(settings, field.name)
         if isinstance(value, Named):
             help_ = helps.get(field.name, "")
-            found.append(Setting(field.name, value.noun, value.choice, help_, held=True))
+            found.append(Setting(field.name, value.noun, value.choice, help_))
         if is_dataclass(value) and not isinstance(value, type):
             found += [replace(s, name=f"{field.name}.{s.name}") for s in describe(value)]
         else:
@@ -127,24 +125,27 @@ def plain(settings: object) -> Plain:
 def differences(new: T, old: T, lookup: Lookup | None = None) -> dict[str, tuple[object, object]]:
     """Settings whose values differ, each with its new and old value.
 
-    Where another name is held, the settings of what it names are compared with what ``lookup``
-    gives for it.
+    Where another name is held, its settings are compared with what ``lookup`` gives for it, so
+    what it has by itself is no difference.
     """
-    names_, before = _names(new), _names(old)
-    renamed = {path: name for path, name in names_.items() if before.get(path) != name}
-    base = change("", old, renamed, lookup) if renamed and lookup else old
-    known = {s.name: s.value for s in describe(base)}
-    changed = {
-        s.name: (s.value, known.get(s.name))
-        for s in describe(new)
-        if s.name not in known or known[s.name] != s.value
-    }
-    return {path: (name, before.get(path)) for path, name in renamed.items()} | changed
+    return dict(_differences(new, old, lookup))
 
 
-def _names(settings: object) -> dict[str, str]:
-    """What is held by name, by dotted name."""
-    return {s.name: str(s.value) for s in describe(settings) if s.held}
+def _differences(
+    new: object, old: object, lookup: Lookup | None
+) -> Iterator[tuple[str, tuple[object, object]]]:
+    for field in fields(_dataclass(new)):
+        value, before = getattr(new, field.name), getattr(old, field.name, None)
+        if isinstance(value, Named):
+            name, was = value.choice, before.choice if isinstance(before, Named) else None
+            if name != was:
+                yield field.name, (name, was)
+                before = lookup(name) if lookup else before
+        if is_dataclass(value) and not isinstance(value, type):
+            for path, pair in _differences(value, before, lookup):
+                yield f"{field.name}.{path}", pair
+        elif value != before:
+            yield field.name, (value, before)
 
 
 def text(value: object) -> str:
@@ -178,7 +179,12 @@ def _field(owner: str, settings: object, name: str, path: str) -> object:
 def _looked_up(owner: str, path: str, value: object, lookup: Lookup | None) -> Named:
     if lookup is None:
         raise ConfigError(f"{owner}: {path} cannot be changed here")
-    return lookup(str(value))
+    name, bracket, _ = str(value).partition("[")
+    if bracket:
+        raise ConfigError(
+            f"{owner}: {path} is a name alone; write {path}={name},{path}.SETTING=VALUE"
+        )
+    return lookup(name)
 
 
 def _unknown(owner: str, settings: object, path: str) -> ConfigError:
@@ -290,7 +296,8 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls, include_extras=True)
 
 
-def _helps(cls: type) -> dict[str, str]:
+@cache  # the source is read once
+def _helps(cls: type) -> Mapping[str, str]:
     """The string that follows each field in the source, newest class first."""
     found: dict[str, str] = {}
     for owner in reversed([c for c in cls.__mro__ if is_dataclass(c)]):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -59,8 +60,9 @@ def train_cell(
         maker = networks.maker(cell, data)
         if job.start is not None:
             maker = networks.started(job, job.start, data, folder)
+        seen = replace(data, extra=job.extra)
         trained = train(
-            job.method, maker, data, cell.recipe, threat, cell.seed, listen, cell.name, keeper
+            job.method, maker, seen, cell.recipe, threat, cell.seed, listen, cell.name, keeper
         )
         look = partial(networks.look, job, data)
         watch.check_lock(now=True)

@@ -1,7 +1,7 @@
 """Settings of dataclasses: described, changed, refused, compared."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from hypothesis import given
@@ -152,3 +152,120 @@ def test_what_is_written_as_text_is_read_back(recipe: Recipe) -> None:
 )  # fmt: skip
 def test_numbers_are_shown_as_people_write_them(value: object, text: str) -> None:
     assert settings.text(value) == text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape(settings.Named):
+    """What a setting holds by name here."""
+
+    noun: ClassVar[str] = "a shape"
+
+    @property
+    def choice(self) -> str:
+        return type(self).__name__.lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disc(Shape):
+    """Round."""
+
+    radius: Annotated[float, Meta(gt=0)] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box(Shape):
+    """Square, with something in it."""
+
+    content: Shape = Disc()
+    """What it holds."""
+    side: Annotated[float, Meta(gt=0)] = 2.0
+    inner: Inner = field(default_factory=Inner)
+
+
+def shapes(name: str) -> Shape:
+    if name not in ("disc", "box"):
+        raise ConfigError(f"no shape is called {name!r}")
+    return Disc() if name == "disc" else Box()
+
+
+def boxed(**changes: object) -> Box:
+    dotted = {name.replace("__", "."): value for name, value in changes.items()}
+    return settings.change("box", Box(), dotted, shapes)
+
+
+def test_what_is_held_by_name_is_changed_before_its_settings() -> None:
+    assert boxed(content="disc", content__radius=3) == Box(content=Disc(radius=3.0))
+    assert boxed(content__side=5, content="box").content == Box(side=5.0)
+    deep = boxed(content="box", content__content="box", content__content__content__radius="1/2")
+    assert deep == Box(content=Box(content=Box(content=Disc(radius=0.5))))
+
+
+def test_the_same_name_keeps_what_was_changed() -> None:
+    tuned = Box(content=Disc(radius=7.0))
+    assert settings.change("box", tuned, {"content": "disc"}, shapes) == tuned
+    assert settings.change("box", tuned, {"content": "disc"}) == tuned  # nothing is looked up
+    assert settings.validated("box", tuned) == tuned
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"content": "ball"}, "no shape is called 'ball'"),
+        ({"content": "disc[radius=3]"}, "content is a name alone; write content=disc,content.SETT"),
+        ({"content.radus": 3}, "box: content has no setting 'radus' .did you mean 'radius'"),
+        ({"content.side": 3}, "box: content has no setting 'side'; it has: radius"),
+        ({"content.radius": 0}, "box: content: radius cannot be 0; it is a number > 0"),
+        ({"content": "box", "content.content": "ball"}, "no shape is called 'ball'"),
+        ({"content": "box", "content.inner": 3}, "content has no setting 'inner'"),
+        ({"contents": "disc"}, "box has no setting 'contents' .did you mean 'content'"),
+    ],
+)
+def test_errors_of_what_is_held(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings.change("box", Box(), change, shapes)
+
+
+def test_another_name_needs_somewhere_to_look_it_up() -> None:
+    with pytest.raises(ConfigError, match="box: content cannot be changed here"):
+        settings.change("box", Box(), {"content": "box"})
+
+
+def test_what_is_held_is_described_by_its_name_and_its_settings() -> None:
+    described = {s.name: s for s in settings.describe(boxed(content="box"))}
+    assert list(described)[:4] == ["content", "content.content", "content.content.radius",
+                                   "content.side"]  # fmt: skip
+    held = described["content"]
+    assert (held.value, held.kind, held.help) == ("box", "a shape", "What it holds.")
+
+
+def test_what_another_name_has_by_itself_is_no_difference() -> None:
+    def differences(**changes: object) -> dict[str, tuple[object, object]]:
+        return settings.differences(boxed(**changes), Box(), shapes)
+
+    assert differences(content="box") == {"content": ("box", "disc")}
+    assert differences(content="box", content__content="disc") == {"content": ("box", "disc")}
+    assert differences(content="box", content__content__radius=4, side=1) == {
+        "content": ("box", "disc"), "content.content.radius": (4.0, 1.0), "side": (1.0, 2.0),
+    }  # fmt: skip
+    assert differences(content="box", content__content="box") == {
+        "content": ("box", "disc"), "content.content": ("box", "disc"),
+    }  # fmt: skip
+    assert differences(content__radius=4) == {"content.radius": (4.0, 1.0)}
+
+
+SHAPES = st.recursive(
+    st.builds(Disc, radius=st.floats(0.1, 9)),
+    lambda content: st.builds(
+        Box, content=content, side=st.floats(0.1, 9), inner=st.builds(Inner, steps=st.integers(0))
+    ),
+    max_leaves=4,
+)
+
+
+@given(new=SHAPES, old=SHAPES)
+def test_differences_as_text_make_the_new_from_the_old(new: Shape, old: Shape) -> None:
+    """Which is how a worker, and a cell that is opened again, come by their methods."""
+    whole, base = Box(content=new), Box(content=old)
+    found = settings.differences(whole, base, shapes)
+    typed = {path: settings.text(value) for path, (value, _) in found.items()}
+    assert settings.change("box", base, typed, shapes) == whole

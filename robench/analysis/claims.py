@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -11,12 +11,11 @@ import pandas as pd
 from msgspec import Meta
 
 from robench.analysis.differences import Difference, of_values, paired
+from robench.analysis.images import records, stands
 from robench.analysis.rows import WORST
 from robench.analysis.summary import TRAINING, labelled
 from robench.errors import ConfigError
-from robench.evaluation.outcomes import unpack
 from robench.printable import printable
-from robench.store.cell import evaluation_name
 from robench.store.grid import read_config
 
 Verdict = Literal["holds", "does not hold", "cannot be told"]
@@ -132,20 +131,9 @@ def _difference(
     ours, theirs = (side.loc[seeds] for side in sides)
     if accuracy:
         name = "natural" if claim.measure == "natural" else ""
-        return paired(*([_outcome(r, name, results) for r in _records(s)] for s in (ours, theirs)))
+        return paired(*([stands(r, results, name) for r in records(s)] for s in (ours, theirs)))
     halves = float(np.hypot(*((s["high"] - s["low"]).iloc[0] / 2 for s in (ours, theirs))))
     return of_values(ours["value"].to_numpy(float), theirs["value"].to_numpy(float), halves)
-
-
-def _records(rows: pd.DataFrame) -> list[dict[Any, Any]]:
-    return rows.to_dict("records")
-
-
-def _outcome(row: Mapping[str, Any], name: str, results: Path) -> Any:
-    suite = row["suite"].partition(" @")[0]
-    file = evaluation_name({**row, "suite": suite}, row["key"])
-    outcomes = unpack(results / "cells" / row["cell"] / "eval" / f"{file}.npz")
-    return outcomes.stands[name] if name else outcomes.worst
 
 
 def judge(claim: Claim, found: Difference) -> Verdict:

@@ -27,8 +27,8 @@ def belonging(
     evaluation: Sequence[str],
 ) -> pd.DataFrame:
     """Failed rows of a table: cells that share its training, evaluations that share all of it."""
-    cells = _alike(rows[rows["status"] != "ok"], shared, training)
-    evaluations = _alike(cells[cells["suite"].notna()], shared, evaluation)
+    cells = alike(rows[rows["status"] != "ok"], shared, training)
+    evaluations = alike(cells[cells["suite"].notna()], shared, evaluation)
     return cells[cells["suite"].isna() | cells.index.isin(evaluations.index)]
 
 
@@ -51,7 +51,8 @@ def absent(label: str, rows: pd.DataFrame, here: pd.DataFrame, failed: pd.DataFr
     return {int(seed) for seed in set(rows["seed"]) - set(here["seed"]) - set(said)}
 
 
-def _alike(rows: pd.DataFrame, shared: Mapping[str, object], names: Sequence[str]) -> pd.DataFrame:
+def alike(rows: pd.DataFrame, shared: Mapping[str, object], names: Sequence[str]) -> pd.DataFrame:
+    """Rows that hold what a table's lines share in the named columns."""
     for name in names:
         value = shared[name]
         rows = rows[rows[name].isna() if value is None else rows[name] == value]

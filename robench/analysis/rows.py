@@ -63,8 +63,9 @@ def _columns(folder: CellFolder, record: Plain) -> Row:
         "method": identity["method"],
         "settings": inside,
         "deviates": record["deviates"],
+        "control": record.get("control", ""),
         "plugin": identity["plugin"][:8],
-        "settings_key": digest(identity["settings"])[:8],
+        "settings_key": digest(identity["settings"] | _extra(identity))[:8],
         "recipe": _recipe(shared, identity["dataset"]),
         "recipe_key": digest(shared)[:8],
         "dataset": identity["dataset"],
@@ -83,6 +84,11 @@ def _columns(folder: CellFolder, record: Plain) -> Row:
         "torch": environment["torch"],
         "cell": folder.path.name,
     }
+
+
+def _extra(identity: Plain) -> Plain:
+    """What is in the file that a setting names, if any."""
+    return {"extra": identity["extra"]} if "extra" in identity else {}
 
 
 def _recipe(shared: Plain, dataset: str) -> str:

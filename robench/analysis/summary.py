@@ -4,6 +4,7 @@ Lines stand in one table only when they share data, network, recipe, training ba
 and norm. Seeds are the only thing averaged; no mean over attacks exists.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +22,9 @@ TRAINING = (
 )  # fmt: skip
 
 EVALUATION = ("suite", "suite_key", "packages", "norm", "sweep", "test_limit")
+
+_INNER = r"\b(?:inner\.)*inner=[\w-]+"
+"""A setting that names the method in a wrapper."""
 
 SHARED = (*TRAINING, *EVALUATION, "verdict", "n")
 """What the lines of one table have in common."""
@@ -46,6 +50,8 @@ class Line:
 
     label: str
     deviates: str
+    control: str
+    """What breaks it, where it is a negative control."""
     seeds: tuple[int, ...]
     natural: Estimate
     attacks: dict[str, Estimate]
@@ -63,6 +69,8 @@ class Line:
     radius that may have been missed, of any seed, with 95 % confidence."""
     cells: tuple[str, ...] = ()
     """Folders of its trainings."""
+    cost: float = math.nan
+    """Forward passes of images in training, where a backward one counts as two; mean over seeds."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,8 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
     ]
     return Line(
         label=label,
-        deviates=str(every["deviates"].iloc[0]) if every["deviates"].notna().all() else "",
+        deviates=_said(every["deviates"]),
+        control=_said(every["control"]),
         seeds=tuple(sorted(rows["seed"].unique())),
         natural=_natural(worst.drop_duplicates("seed")),
         attacks={str(name): _estimate(part) for name, part in single.groupby("attack")},
@@ -181,8 +190,19 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
         gap=float((first - here.groupby("seed")["robust_accuracy"].last()).mean()),
         flags=tuple(_flags(worst)),
         cells=tuple(sorted(rows["cell"].unique())),
+        cost=_cost(rows.drop_duplicates("cell")),
         unseen=max(worst.loc[worst["eps"] == headline, "audit_bound"].dropna(), default=0.0),
     )
+
+
+def _cost(cells: pd.DataFrame) -> float:
+    spent = cells["train_forwards"] + 2 * cells["train_backwards"]
+    return float(spent.astype(float).mean())
+
+
+def _said(texts: pd.Series) -> str:
+    """A text that a line's rows share; empty where a table that was read back has none."""
+    return str(texts.iloc[0]) if texts.notna().all() else ""
 
 
 def _flags(worst: pd.DataFrame) -> Iterator[str]:
@@ -235,12 +255,14 @@ def _labels(results: pd.DataFrame) -> pd.Series:
     """``method[settings]``, as the command line takes it; with digests where that is not enough.
 
     So cells of two versions of a plugin, or with settings that only look alike, are never averaged.
+    A wrapper around another method is made of other files, which is no other version either.
     """
-    settings = results["settings"].fillna("")
+    settings = results["settings"].fillna("").astype(str)
+    made_of = results["method"] + settings.str.findall(_INNER).str.join(" ")
     labels = results["method"] + ("[" + settings + "]").where(settings != "", "")
     # Presets differ from one data set or network to the next, which is no other version.
     place = [results["dataset"], results["model"]]
-    for of, version in ((results["method"], "plugin"), (labels, "settings_key")):
+    for of, version in ((made_of, "plugin"), (labels, "settings_key")):
         several = results.groupby([of, *place])[version].transform("nunique") > 1
         labels = labels + (" @" + results[version]).where(several, "")
     return labels

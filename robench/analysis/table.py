@@ -16,9 +16,9 @@ from robench.store.locks import Lock
 from robench.store.records import cell_folders
 
 RESULTS = (
-    "method", "settings", "deviates", "plugin", "settings_key", "recipe", "recipe_key", "dataset",
-    "data", "model", "seed", "checkpoint", "epoch", "select_on", "train_norm", "train_eps",
-    "train_limit", "suite", "suite_key", "attack", "norm", "eps", "eps_value", "sweep",
+    "method", "settings", "deviates", "control", "plugin", "settings_key", "recipe", "recipe_key",
+    "dataset", "data", "model", "seed", "checkpoint", "epoch", "select_on", "train_norm",
+    "train_eps", "train_limit", "suite", "suite_key", "attack", "norm", "eps", "eps_value", "sweep",
     "test_limit", "n", "n_right", "n_stands", "n_carried", "natural_accuracy", "robust_accuracy",
     "ci_low", "ci_high", "verdict", "audited", "audit_bound", "flags", "status", "reason",
     "seconds", "forwards", "backwards", "peak_mb", "train_seconds", "train_forwards",

@@ -33,7 +33,9 @@ def _rows(kind: str) -> Iterator[tuple[str, str]]:
         from robench import plugins
 
         for source in plugins.find("methods" if kind == "methods" else "attacks").values():
-            yield source.name, f"BROKEN: {source.problem}" if source.problem else source.summary()
+            control = source.control()
+            said = source.summary() + f" NEGATIVE CONTROL, broken by {control}." * bool(control)
+            yield source.name, f"BROKEN: {source.problem}" if source.problem else said
     elif kind == "datasets":
         from robench.data.catalogue import DATASETS
 

@@ -55,6 +55,12 @@ def _announcement(plan: Plan, device: torch.device) -> Iterator[tuple[str, str]]
     }
     if starts:
         yield "starts", ", ".join(starts)
+    with_extra = [(job, job.extra) for job in plan.jobs if job.extra is not None]
+    for text in dict.fromkeys(
+        f"{job.cell.label}: {len(images):,} images of {job.method.extra_data()}"
+        for job, images in with_extra
+    ):
+        yield "extra", text
     for text in dict.fromkeys(f"{c.label}: {c.deviates}" for c in cells if c.deviates):
         yield "deviates", text
     for note in plan.notes:

@@ -45,6 +45,8 @@ def _method(name: str) -> Iterator[str | Path]:
     for paragraph in (inspect.getdoc(type(base)) or "").split("\n\n"):
         yield " ".join(paragraph.split())
         yield ""
+    if base.control:
+        yield f"negative control: known to be weak, broken by {base.control}"
     yield f"best checkpoint chosen by: {base.select_on} accuracy on the validation part"
     if base.starts_from():
         yield f"starts from: the best checkpoint of {base.starts_from()}, same data and seed"

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robench.data.catalogue import Facts, facts
+from robench.data.extra import read_extra
 from robench.data.sources import Part, read
 from robench.errors import DataError
 
@@ -54,6 +55,10 @@ class Data:
     train_limit: int | None = None
     test_limit: int | None = None
     """Limits that left something out; none when all images are there."""
+    extra: Images | None = None
+    """Images from elsewhere to train on besides ``train``."""
+    extra_digest: str = ""
+    """SHA-256 of all of those, and of their labels, before any limit."""
 
 
 def load(
@@ -96,6 +101,19 @@ def load(
         _binding(train_limit, train),
         _binding(test_limit, test),
     )
+
+
+def with_extra(data: Data, file: str, root: Path) -> Data:
+    """A data set with extra images of a file below ``root``, in a random order that never changes.
+
+    Raises:
+        DataError: no such file, or its images are not of the data set's shape and classes.
+    """
+    part = read_extra(root / file)
+    _check(f"{data.name}, extra images of {file}", part, data.facts)
+    images = _images(part, 255.0, data.train.y.device)
+    mixed = _split(images, len(images))[0]
+    return replace(data, extra=mixed, extra_digest=_digest({"extra": part}))
 
 
 def _binding(limit: int | None, images: Images) -> int | None:

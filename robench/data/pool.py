@@ -23,13 +23,18 @@ class Pool:
         return self._batch(torch.randint(len(self.images), (count,)))
 
     def alike(self, batch: Batch) -> Batch:
-        """For each image of a batch another one of its class; itself where it is the only one."""
+        """For each image of a batch another one of its class; itself where it is the only one.
+
+        Images that are not of the pool have an index beyond it, and get any one of their class.
+        """
         starts, counts, order, place = self._by_class
         y, index = batch.y.cpu(), batch.index.cpu()
-        others = counts[y] - 1
-        offset = 1 + (torch.rand(len(y)) * others).long().clamp_max(others - 1)
+        mine = (index < len(place)).long()
+        others = counts[y] - mine
+        offset = mine + (torch.rand(len(y)) * others).long().clamp_max(others - 1)
         offset = torch.where(others > 0, offset, 0)
-        return self._batch(order[starts[y] + (place[index] - starts[y] + offset) % counts[y]])
+        at = torch.where(mine > 0, place[index * mine] - starts[y], 0)
+        return self._batch(order[starts[y] + (at + offset) % counts[y]])
 
     def _batch(self, index: Tensor) -> Batch:
         index = index.to(self.images.y.device)

@@ -30,6 +30,7 @@ from robench.evaluation.trial import CHUNK, After, Cost, Trial
 from robench.keeping import Keeper
 from robench.models.passes import counted
 from robench.models.prepared import prepared
+from robench.radius import NORMS
 from robench.seeds import derive
 from robench.threat import Threat
 
@@ -97,7 +98,7 @@ def _probed(
     model: nn.Module, suite: Suite, few: Images, threat: Threat, seed: int
 ) -> Mapping[str, Finding]:
     x, y = few.x(), few.y
-    if not threat.is_ball:  # what can be seen without any perturbation
+    if threat.norm not in NORMS:  # what can be seen without any perturbation: probes have no L1
         threat = Threat("Linf", 0.0)
     with full_precision():
         others = transferred(suite.attacks, model, x, y, threat, seed) if threat.eps else None

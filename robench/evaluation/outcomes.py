@@ -1,17 +1,15 @@
 """The outcome of every image, packed: the evidence behind each number of a table."""
 
 import io
-import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from robench.archives import check_zip
+from robench.archives import declared
 from robench.errors import StoreError
 
 Mask = npt.NDArray[np.bool_]
@@ -89,27 +87,11 @@ def unpack(path: Path) -> Outcomes:
 
 
 def _look_through(path: Path) -> None:
-    """Raise unless every array is as long as its header says, of numbers, and of a sane length.
-
-    Numpy makes room for as many numbers as a header asks for, whether or not they are there.
-    """
-    with zipfile.ZipFile(path) as archive:
-        check_zip(archive, _MOST_BYTES)
-        for member in archive.infolist():
-            with archive.open(member) as stream:
-                shape, dtype = _header(stream)
-                said = math.prod(shape) * dtype.itemsize + stream.tell()
-            if dtype.kind not in "biuf" or len(shape) != 1 or shape[0] > MOST_IMAGES:
-                raise ValueError(f"{member.filename} is no list of numbers, or too long")
-            if said != member.file_size:
-                raise ValueError(f"{member.filename} has {member.file_size:,} bytes, not {said:,}")
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError("it is of a format that robench does not write")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    return shape, dtype
+    """Raise unless every array is as long as its header says, of numbers, and of a sane length."""
+    for array in declared(path, _MOST_BYTES):
+        if array.dtype.kind not in "biuf" or len(array.shape) != 1 or array.shape[0] > MOST_IMAGES:
+            raise ValueError(f"{array.name} is no list of numbers, or too long")
+        array.check_size()
 
 
 def _row(values: npt.NDArray[Any], kind: type) -> npt.NDArray[Any]:

@@ -32,6 +32,8 @@ class Model:
 _WRN = "wide residual network (Zagoruyko & Komodakis 2016, arXiv:1605.07146)"
 _RESNET = "residual network for CIFAR, option A (He et al. 2016, arXiv:1512.03385)"
 _LENET = "LeNet-like, from SENSE's appendix (Kim & Wang 2022, arXiv:2205.10457)"
+_DENOISE = "with feature denoising after its stages (Xie et al. 2019, arXiv:1812.03411)"
+_PURSUIT = "codes of three layers found together (Cazenavette et al. 2021, arXiv:2011.14427)"
 
 MODELS: Mapping[str, Model] = {
     "digitscnn": Model("three convolutions for 8x8 images; ours", "small:digits_cnn", sides=(8,)),
@@ -71,6 +73,14 @@ MODELS: Mapping[str, Model] = {
     "iaat-wrn-32-10": Model(
         "IAAT's WRN-32-10: 160 channels at once, logits over a map (arXiv:1910.08051)",
         "residual:iaat_wide_resnet",
+    ),
+    "denoise-digitscnn": Model(f"digitscnn {_DENOISE}", "denoise:digits_cnn", sides=(8,)),
+    "denoise-madrycnn": Model(f"madrycnn {_DENOISE}", "denoise:madry_cnn", sides=(28,)),
+    # Each place is compared with every other: at 160x160 an image would take 2.6 GB a layer.
+    "denoise-resnet18": Model(f"resnet18 {_DENOISE}", "denoise:resnet18", sides=(28, 32)),
+    "pursuit": Model(f"{_PURSUIT}, three rounds", "pursuit:pursuit", {"steps": 3}, (8, 28, 32)),
+    "pursuit-t1": Model(
+        f"{_PURSUIT}, one: its feed-forward network", "pursuit:pursuit", {"steps": 1}, (8, 28, 32)
     ),
 }
 

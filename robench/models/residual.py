@@ -17,11 +17,13 @@ class Basic(nn.Module):
         self.conv1, self.bn1 = _conv3(inside, outside, stride), nn.BatchNorm2d(outside)
         self.conv2, self.bn2 = _conv3(outside, outside), nn.BatchNorm2d(outside)
         self.shortcut = shortcut
+        self.rectify1, self.rectify2 = nn.ReLU(), nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """Same height and width divided by the stride."""
-        out = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
+        out = self.rectify1(self.bn1(self.conv1(x)))
+        rectified: Tensor = self.rectify2(self.bn2(self.conv2(out)) + self.shortcut(x))
+        return rectified
 
 
 class PreAct(nn.Module):
@@ -47,12 +49,13 @@ class PreAct(nn.Module):
         self.conv1 = _conv3(inside, outside, stride)
         self.bn2 = nn.BatchNorm2d(outside, affine=affine)
         self.conv2 = _conv3(outside, outside)
-        self.shortcut, self.early, self.slope = shortcut, early, slope
+        self.shortcut, self.early = shortcut, early
+        self.rectify1, self.rectify2 = _rectifier(slope), _rectifier(slope)
 
     def forward(self, x: Tensor) -> Tensor:
         """Same height and width divided by the stride."""
-        active = F.leaky_relu(self.bn1(x), self.slope)
-        out = self.conv2(F.leaky_relu(self.bn2(self.conv1(active)), self.slope))
+        active = self.rectify1(self.bn1(x))
+        out: Tensor = self.conv2(self.rectify2(self.bn2(self.conv1(active))))
         return out + self.shortcut(active if self.early else x)
 
 
@@ -186,6 +189,10 @@ def _he(body: nn.Module, mode: Literal["fan_in", "fan_out"]) -> nn.Module:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
     return body
+
+
+def _rectifier(slope: float) -> nn.Module:
+    return nn.LeakyReLU(slope) if slope else nn.ReLU()
 
 
 def _pool() -> tuple[nn.Module, nn.Module]:

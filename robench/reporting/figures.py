@@ -12,7 +12,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robench.analysis.summary import Line, Summary
+from robench.analysis.summary import Estimate, Line, Summary
 from robench.reporting import words
 from robench.store.files import write, write_text
 
@@ -46,20 +46,14 @@ def looks(tables: Iterable[Iterable[str]]) -> Look:
 def tradeoff(summary: Summary, look: Look, folder: Path, name: str) -> Path:
     """Natural against robust accuracy, a point a method with its intervals."""
     with style.context(STYLE):
-        figure, axes = _canvas(summary)
+        figure, axes = canvas(summary)
         rows = []
         for line in summary.lines:
             natural, worst = line.natural, line.worst.get(summary.headline)
             if worst is None:
                 continue
-            colour, marker = look[line.label]
-            axes.errorbar(
-                100 * natural.mean,
-                100 * worst.mean,
-                xerr=_bars(natural.mean, natural.low, natural.high),
-                yerr=_bars(worst.mean, worst.low, worst.high),
-                fmt=marker, color=colour, label=line.label, capsize=2, elinewidth=0.8,
-            )  # fmt: skip
+            across = _bars(natural.mean, natural.low, natural.high)
+            point(axes, look[line.label], line.label, 100 * natural.mean, worst, across)
             rows.append(_row(line, summary.headline))
         axes.set_xlabel("natural accuracy (%)")
         axes.set_ylabel(f"robust accuracy (%), {_threat(summary, summary.headline)}")
@@ -69,7 +63,7 @@ def tradeoff(summary: Summary, look: Look, folder: Path, name: str) -> Path:
 def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
     """Robust accuracy against the radius, from natural accuracy at 0."""
     with style.context(STYLE):
-        figure, axes = _canvas(summary)
+        figure, axes = canvas(summary)
         rows = []
         for line in summary.lines:
             colour, marker = look[line.label]
@@ -94,6 +88,22 @@ def curve(summary: Summary, look: Look, folder: Path, name: str) -> Path:
         return save(figure, axes, pd.DataFrame(rows), folder / f"curve-{name}")
 
 
+def point(
+    axes: Axes,
+    look: tuple[str, str],
+    label: str,
+    x: float,
+    y: Estimate,
+    across: list[list[float]] | None = None,
+) -> None:
+    """A method's robust accuracy, in per cent, with its interval."""
+    colour, marker = look
+    axes.errorbar(
+        x, 100 * y.mean, xerr=across, yerr=_bars(y.mean, y.low, y.high),
+        fmt=marker, color=colour, label=label, capsize=2, elinewidth=0.8,
+    )  # fmt: skip
+
+
 def _mark(axes: Axes, eps: float) -> None:
     """A line at the radius of training."""
     axes.axvline(eps, color="0.4", ls=":", lw=1)
@@ -111,7 +121,8 @@ def _apart(radii: list[str]) -> list[str]:
     return kept
 
 
-def _canvas(summary: Summary) -> tuple[Figure, Axes]:
+def canvas(summary: Summary) -> tuple[Figure, Axes]:
+    """Empty axes under a title that says what is measured."""
     figure = Figure(figsize=(5.4, 3.2), layout="constrained")
     axes = figure.add_subplot()
     suite, shared = words.VERDICTS[str(summary.shared["verdict"])], summary.shared
@@ -144,10 +155,10 @@ def _row(line: Line, eps: str) -> dict[str, object]:
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """At the right; below, in as many columns as fit, when the labels are long."""
+    """At the right; below, in as many columns as fit, when the labels are long or many."""
     handles, labels = axes.get_legend_handles_labels()
     longest = max(map(len, labels), default=0)
-    if longest <= 14:
+    if longest <= 14 and len(labels) <= 12:
         figure.legend(handles, labels, loc="outside right center")
         return
     columns = max(1, 80 // (longest + 6))

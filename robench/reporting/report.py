@@ -11,6 +11,7 @@ from robench import __version__
 from robench.analysis import claims
 from robench.analysis.claims import Tested
 from robench.analysis.measured import Measured, measured
+from robench.analysis.ranking import ranking
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import read, write_tables
 from robench.analysis.union import UnionTable, unions
@@ -18,6 +19,7 @@ from robench.errors import ConfigError, StoreError
 from robench.names import in_a_file_name
 from robench.reporting import claims as said
 from robench.reporting import figures, measures, tables, traces
+from robench.reporting import ranking as order
 from robench.reporting import unions as united
 from robench.reporting.words import escaped
 from robench.store.files import digest, write_text
@@ -65,7 +67,7 @@ def report(results: Path) -> Report:
     if refused is not None:
         return Report(*found, problems, refused)
     try:
-        return Report(*found, problems, _write(*found, frames["epochs"], problems, results))
+        return Report(*found, problems, _write(*found, frames, problems, results))
     except StoreError as error:
         return Report(*found, problems, error)
 
@@ -75,7 +77,7 @@ def _write(
     over_norms: list[UnionTable],
     measuring: list[Measured],
     tested: list[Tested],
-    epochs: pd.DataFrame,
+    frames: Mapping[str, pd.DataFrame],
     problems: list[str],
     results: Path,
 ) -> Path:
@@ -97,9 +99,12 @@ def _write(
     for summary, name in zip(found, names, strict=False):
         shown = _figures(summary, look, folder, name)
         page += _section(folder, name, tables.markdown(summary), shown)
+        page += _ranked(summary, frames["results"], look, results, name)
         cells = {cell for line in summary.lines for cell in line.cells}
         if not cells <= drawn:  # several suites attack the same trainings
-            page.append(_shown(traces.draw(summary, epochs, look, folder / "figures", name)))
+            page.append(
+                _shown(traces.draw(summary, frames["epochs"], look, folder / "figures", name))
+            )
             drawn |= cells
     for table, name in zip(measuring, names[len(found) :], strict=True):
         shown = measures.draw(table, look, folder / "figures", name)
@@ -123,6 +128,19 @@ def _figures(summary: Summary, look: figures.Look, folder: Path, name: str) -> l
     return [figures.tradeoff(*places), figures.curve(*places)]
 
 
+def _ranked(
+    summary: Summary, rows: pd.DataFrame, look: figures.Look, results: Path, name: str
+) -> list[str]:
+    """The order of a table's methods, where there are enough of them."""
+    ranks, folder = ranking(summary, rows, results), results / "report"
+    if not ranks:
+        return []
+    tidy = order.tidy(summary, ranks)
+    write_text(folder / "tables" / f"ranking-{name}.csv", tidy.to_csv(index=False))
+    drawn = order.draw(summary, look, folder / "figures", name)
+    return [order.markdown(summary, ranks), _shown([drawn])]
+
+
 def _section(folder: Path, name: str, table: str, drawn: list[Path]) -> list[str]:
     """A table in a file of its own, and on the page with its figures."""
     write_text(folder / "tables" / f"{name}.md", table)
@@ -135,8 +153,8 @@ def _shown(drawn: list[Path]) -> str:
 
 def _sweep(folder: Path, names: list[str], page: str) -> None:
     """Take away the tables and figures of an earlier report that this one does not have."""
-    for path in [*folder.glob("tables/*.md"), *folder.glob("figures/*.*")]:
-        here = path.stem in names or f"![{path.stem}]" in page
+    for path in [*folder.glob("tables/*.*"), *folder.glob("figures/*.*")]:
+        here = path.stem.removeprefix("ranking-") in names or f"![{path.stem}]" in page
         if _NAMED.fullmatch(path.stem) and not here:
             path.unlink()
 

@@ -81,6 +81,7 @@ def tidy(summaries: list[Summary]) -> pd.DataFrame:
             "checkpoint": summary.checkpoint,
             "method": line.label,
             "deviates": line.deviates,
+            "control": line.control,
             "seeds": len(line.seeds),
             "natural": line.natural.mean,
             "natural_spread": line.natural.spread,

@@ -88,6 +88,8 @@ def caption(summary: Summary) -> list[str]:
         )
     if any(line.deviates for line in summary.lines):
         found.append("† departs from the shared recipe: see below.")
+    if any(line.control for line in summary.lines):
+        found.append("‡ negative control, known to be weak: see below.")
     return [line for line in found if line]
 
 
@@ -108,8 +110,11 @@ def cells(summary: Summary) -> list[list[str]]:
 
 
 def footnotes(summary: Summary) -> list[str]:
-    """What deviates, and why something failed."""
+    """What deviates, what is weak on purpose, and why something failed."""
     deviations = [f"† {line.label}: {line.deviates}" for line in summary.lines if line.deviates]
+    deviations += [
+        f"‡ {line.label}: broken by {line.control}" for line in summary.lines if line.control
+    ]
     deviations += [
         f"{line.label}: audited; at most {line.unseen:.2%} of what stands would fall, at 95 %"
         for line in summary.lines
@@ -136,7 +141,8 @@ def _where(failure: Failure) -> str:
 def _row(summary: Summary, line: Line, n: int) -> list[str]:
     seeds = len(line.seeds)
     short = seeds < summary.seeds
-    label = line.label + " †" * bool(line.deviates) + f" (n={seeds})" * short
+    marks = " †" * bool(line.deviates) + " ‡" * bool(line.control)
+    label = line.label + marks + f" (n={seeds})" * short
     values = {
         "gap": "-" if math.isnan(line.gap) else percent(line.gap, n),
         "last": mean(line.last, n, seeds),

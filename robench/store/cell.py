@@ -41,6 +41,8 @@ class Cell:
     seed: int
     start: str = ""
     """Key of the cell whose weights training starts with."""
+    extra: str = ""
+    """Digest of the extra images that the method trains on; empty: there are none."""
     changes: Mapping[str, object] = field(default_factory=dict)
     """Settings asked for beyond the preset: enough to make the method again. Not in the key."""
     label: str = ""
@@ -65,6 +67,7 @@ class Cell:
             "eps": show_eps(self.eps),
             "seed": self.seed,
             "start": self.start,
+            **({"extra": self.extra} if self.extra else {}),
         }
 
     @cached_property

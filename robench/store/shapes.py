@@ -112,6 +112,7 @@ class Cell(Begun, frozen=True):
     peak_mb: Amount | None = None
     curve: list[str] | None = None
     saved: Saved | None = None
+    control: str = ""
 
 
 class Recognised(_Shape, frozen=True):

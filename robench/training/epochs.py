@@ -31,6 +31,8 @@ class Done:
     total: int
     stage: str
     ends_stage: bool
+    validated: bool
+    """Whether its stage leaves a classifier to look at."""
     rate: float
     """The last learning rate."""
     loss: float
@@ -43,15 +45,20 @@ class Done:
 
 def new_run(data: Data, threat: Threat, recipe: Recipe) -> Run:
     """The method's view of a training that has not begun."""
-    facts, pool = data.facts, _pool(data, recipe)
-    return Run(threat, len(data.train), facts.num_classes, facts.shape[0], recipe.craft, pool=pool)
+    facts = data.facts
+    run = Run(threat, len(data.train), facts.num_classes, facts.shape[0], recipe.craft)
+    _fill_pools(run, data, recipe)
+    return run
 
 
-def _pool(data: Data, recipe: Recipe) -> Pool:
+def _fill_pools(run: Run, data: Data, recipe: Recipe) -> None:
+    """Let a method draw images, augmented as a stage's batches are."""
+
     def augmented(x: Tensor) -> Tensor:
         return augment(x, recipe.augment, recipe.pad, recipe.padding, torch.default_generator)
 
-    return Pool(data.train, augmented)
+    run.pool = Pool(data.train, augmented)
+    run.extra = Pool(data.extra, augmented) if data.extra is not None else None
 
 
 def rounds(stage: Stage, recipe: Recipe) -> int:
@@ -71,7 +78,8 @@ def epochs(course: Course, data: Data, between: Between) -> Iterator[Done]:
         stage, recipe = course.present()
         last, optimizer = rounds(stage, course.recipe), course.begin_stage()
         while course.epoch < last:
-            run.stage, run.pool = stage.name, _pool(data, recipe)
+            run.stage = stage.name
+            _fill_pools(run, data, recipe)
             now = _epoch(course, data, recipe, last, between)
             course.underway = None
             course.epoch, course.number = course.epoch + 1, course.number + 1
@@ -80,6 +88,7 @@ def epochs(course: Course, data: Data, between: Between) -> Iterator[Done]:
                 total,
                 stage.name,
                 course.epoch == last,
+                stage.validated,
                 optimizer.param_groups[0]["lr"],
                 torch.stack(now.losses).mean().item(),
                 now.seconds,
@@ -100,6 +109,7 @@ def _epoch(course: Course, data: Data, recipe: Recipe, last: int, between: Betwe
     with counted(model) as passes:
         for batch in batches(data.train, now.order, recipe.batch_size, now.step):
             run.progress = (course.epoch + now.step / steps) / last
+            run.ends_epoch = now.step + 1 == steps
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, run.progress)
             x = augment(batch.x, recipe.augment, recipe.pad, recipe.padding, course.shuffle)

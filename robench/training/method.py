@@ -8,7 +8,7 @@ between steps lives in ``run.state``, which is saved with the weights.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -40,6 +40,8 @@ class Stage:
     """Only weights whose names start so are trained."""
     recipe: Mapping[str, object] = field(default_factory=dict)
     """Fields of the recipe that this stage changes: marked as deviations in every table."""
+    validated: bool = True
+    """Whether there is a classifier to look at after its epochs; after the last stage there is."""
 
     def __post_init__(self) -> None:
         """Refuse what would be marked and have no effect."""
@@ -65,6 +67,8 @@ class Run:
     stage: str = "train"
     progress: float = 0.0
     """Share of the present stage that is done, in [0, 1)."""
+    ends_epoch: bool = False
+    """Whether this batch is the last one of its epoch."""
     state: State = field(default_factory=dict)
     """Tensors to keep between steps; saved with every checkpoint."""
     log: dict[str, float | Tensor] = field(default_factory=dict)
@@ -74,6 +78,8 @@ class Run:
     """
     pool: Pool | None = None
     """The training part, for methods that need more images than their batch."""
+    extra: Pool | None = None
+    """The images of ``extra_data``, while a method that has any is trained."""
     noted: dict[str, list[Tensor]] = field(default_factory=dict)
     """What ``note`` was given in this epoch."""
 
@@ -130,6 +136,18 @@ class Method(settings.Named):
     def starts_from(self) -> str:
         """The method on whose trained cell this one starts: same data, network, ball and seed."""
         return ""
+
+    def extra_data(self) -> str:
+        """A file of images to train on besides the training part; empty: none.
+
+        It lies below the data root, or anywhere if its name is absolute: an .npz file of arrays
+        ``image`` and ``label``. Its content is part of a cell's key.
+        """
+        return ""
+
+    def extra_limit(self) -> int | None:
+        """How many of those it uses at most, the first ones of a fixed random order; none: all."""
+        return None
 
     def build(self, classifier: Callable[[], nn.Module], run: Run) -> nn.Module:
         """The module to train, given a maker of the grid's classifier.
@@ -229,12 +247,29 @@ def method(
     known = presets(name)
     with plugins.blamed("methods", name):
         chosen = settings.validated(name, known[preset_for(known, dataset, model)])
+        if dataset != "*":
+            chosen = _there(chosen, dataset, model)
         return settings.change(name, chosen, changes or {}, lookup(dataset, model))
 
 
 def lookup(dataset: str, model: str) -> Callable[[str], Method]:
     """Methods by name, with their presets for a data set and network: what wrappers hold."""
     return lambda name: method(name, dataset, model=model)
+
+
+def _there(chosen: Method, dataset: str, model: str) -> Method:
+    """With the presets for a data set of the methods in it; what a preset changes of them stays."""
+    for name, held in inside(chosen):
+        changes = settings.differences(held, method(held.choice), lookup("*", ""))
+        asked = {path: value for path, (value, _) in changes.items()}
+        chosen = replace(chosen, **{name: method(held.choice, dataset, asked, model)})
+    return chosen
+
+
+def inside(chosen: Method) -> Iterator[tuple[str, Method]]:
+    """The methods that a method holds, by the names of the settings that hold them."""
+    held = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
+    yield from ((name, value) for name, value in held.items() if isinstance(value, Method))
 
 
 def preset_for(known: Mapping[str, Method], dataset: str, model: str) -> str:

@@ -77,7 +77,8 @@ def train(
             trained = _unpacked(saved["trained"]) if saved["trained"] else None
         for done in epochs(course, data, lambda: keeper.between(state)):
             look = None
-            if done.ends_stage or done.number % recipe.validate_every == 0:
+            due = done.ends_stage or done.number % recipe.validate_every == 0
+            if due and done.validated:
                 deployed, stream = method.deploy(course.trained, run), derive(seed, "validation")
                 look = validate(deployed, looked_at, threat, recipe.validation_steps, stream)
                 new = Checkpoint(done.number, done.stage, _tensors(course.trained, run), look)
@@ -88,7 +89,7 @@ def train(
             tell(_told(cell, done, look))
             if done.number < done.total:
                 keeper.ended(state)
-    assert trained is not None  # the last epoch of a stage is always looked at
+    assert trained is not None  # the last epoch of the last stage is always looked at
     return trained
 
 

@@ -1,6 +1,6 @@
 """A method around another one: it passes on whatever it does not do itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -20,7 +20,8 @@ from robench.training.method import Method, Run, Stage, State
 class Wrapper(Method):
     """Base of methods that change how another one trains, or what of it is deployed.
 
-    On the command line ``awp[inner=trades,inner.beta=3]``; wrappers may hold wrappers.
+    On the command line ``awp[inner=trades,inner.beta=3]``; wrappers may hold wrappers. What one
+    keeps in ``run.state`` begins with its name and a slash.
 
     Raises:
         ConfigError: the inner method does something itself that this one would pass over.
@@ -30,16 +31,20 @@ class Wrapper(Method):
     """Parts of a method that are not asked of the inner one, so that it should not have its own."""
 
     inner: Method
-    """The method inside, by name; its settings are inner.SETTING."""
+    """The method inside, by name, with its own preset; its settings are inner.SETTING."""
 
     def __post_init__(self) -> None:
         """Refuse an inner method half of which would be left out."""
+        if any(type(layer) is type(self) for layer in layers(self.inner)):
+            name = self.choice  # two of them would keep one state
+            raise ConfigError(f"{name} is around {name} already; once is enough")
         for part in self.replaces:
-            if has_own(self.inner, part):
-                outer, inner = self.choice, self.inner.choice
+            if owner := who_has(self.inner, part):
+                outer, there = self.choice, owner.choice
+                turn = f"; write {there}[inner={outer}]" if isinstance(owner, Wrapper) else ""
                 raise ConfigError(
-                    f"{outer} does the {part} of its inner method, but {inner} has its own; "
-                    f"write {inner}[inner={outer},...] where {inner} is a wrapper, too"
+                    f"{outer} replaces the {part} of the method in it, but {there} has one of its "
+                    f"own{turn}"
                 )
 
     @property
@@ -61,6 +66,12 @@ class Wrapper(Method):
 
     def starts_from(self) -> str:
         return self.inner.starts_from()
+
+    def extra_data(self) -> str:
+        return self.inner.extra_data()
+
+    def extra_limit(self) -> int | None:
+        return self.inner.extra_limit()
 
     def build(self, classifier: Callable[[], nn.Module], run: Run) -> nn.Module:
         return self.inner.build(classifier, run)
@@ -84,8 +95,15 @@ class Wrapper(Method):
         return self.inner.deploy(model, run)
 
 
-def has_own(method: Method, part: str) -> bool:
-    """Whether a method, or one inside it, does this part otherwise than all methods do."""
+def layers(method: Method) -> Iterator[Method]:
+    """A method, the one in it, and so on to the innermost."""
+    yield method
+    if isinstance(method, Wrapper):
+        yield from layers(method.inner)
+
+
+def who_has(method: Method, part: str) -> Method | None:
+    """The outermost of a method and those in it that does a part otherwise than all methods do."""
     inherited = (getattr(Method, part), getattr(Wrapper, part))
-    own = getattr(type(method), part) not in inherited
-    return own or (isinstance(method, Wrapper) and has_own(method.inner, part))
+    own = (one for one in layers(method) if getattr(type(one), part) not in inherited)
+    return next(own, None)

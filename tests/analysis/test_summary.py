@@ -14,8 +14,8 @@ from robench.reporting import words
 Row = dict[str, Any]
 
 BASE: Row = {
-    "method": "madry", "settings": None, "deviates": None, "plugin": "aaaa", "recipe": "",
-    "recipe_key": "bbbb", "dataset": "digits", "data": "cccc", "model": "cnn",
+    "method": "madry", "settings": None, "deviates": None, "control": None, "plugin": "aaaa",
+    "recipe": "", "recipe_key": "bbbb", "dataset": "digits", "data": "cccc", "model": "cnn",
     "settings_key": "ffff", "suite_key": "dddd", "packages": "", "cell": "a",
     "seed": 0, "checkpoint": "best", "epoch": 9, "select_on": "robust", "train_norm": "Linf",
     "train_eps": "3/16", "suite": "quick", "attack": "worst", "norm": "Linf", "eps": "3/16",
@@ -107,6 +107,24 @@ def test_two_versions_of_a_plugin_are_two_lines() -> None:
     )  # fmt: skip
     labels = [line.label for line in only(frame).lines]
     assert labels == ["madry @eeee", "madry @aaaa", "trades"]
+
+
+def test_a_wrapper_around_another_method_is_no_other_version() -> None:
+    rows = [
+        evaluation(95, 70, 60 - k, method="ema", settings=inside, plugin=plugin)
+        for k, (inside, plugin) in enumerate(WRAPPED)
+    ]
+    labels = [line.label for line in only(table(*rows)).lines]
+    assert labels == [f"ema[{inside}]" if inside else "ema" for inside, _ in WRAPPED]
+    other = evaluation(95, 70, 50, method="ema", settings="decay=0.5,inner=mart", plugin="aaaa")
+    marked = [line.label for line in only(table(*rows, other)).lines if " @" in line.label]
+    assert marked == ["ema[inner=mart] @bbbb", "ema[decay=0.5,inner=mart] @aaaa"]
+
+
+WRAPPED = (
+    ("", "aaaa"), ("inner=mart", "bbbb"), ("inner=awp", "cccc"), ("gamma=0,inner=awp", "cccc"),
+    ("inner=awp,inner.inner=mart", "dddd"), ("decay=0.5,inner=awp,inner.inner=mart", "dddd"),
+)  # fmt: skip
 
 
 def test_best_and_last_stand_side_by_side() -> None:
@@ -262,6 +280,14 @@ def test_words_carry_everything_a_reader_needs() -> None:
         "10.0",
     ]
     assert words.footnotes(found) == ["† madry: lr=1 (shared 2)"]
+
+
+def test_negative_controls_are_marked() -> None:
+    rows = evaluation(95, 70, 60, method="sap", control="gradients averaged over draws")
+    found = only(table(rows, evaluation(95, 70, 65, method="trades")))
+    assert [row[0] for row in words.cells(found)] == ["trades", "sap ‡"]
+    assert "‡ negative control, known to be weak: see below." in words.caption(found)
+    assert words.footnotes(found) == ["‡ sap: broken by gradients averaged over draws"]
 
 
 def test_fewer_seeds_than_others_are_said() -> None:

@@ -51,3 +51,17 @@ def test_the_same_seed_draws_the_same() -> None:
     torch.manual_seed(3)
     second = of.draw(20), of.alike(batch(of, torch.arange(5)))
     assert all(torch.equal(a.index, b.index) for a, b in zip(first, second, strict=True))
+
+
+def test_an_image_from_elsewhere_gets_any_of_its_class() -> None:
+    torch.manual_seed(0)
+    of, count = pool([0, 1, 0, 0, 1]), 1200
+    y, index = (
+        torch.tensor([0, 1, 0]).repeat(count // 3),
+        torch.tensor([5, 99, 2]).repeat(count // 3),
+    )
+    found = of.alike(Batch(torch.zeros(count, 1, 1, 1), y, index))
+    assert torch.equal(found.y, y)
+    assert (found.index[index == 5].bincount(minlength=5)[[0, 2, 3]] - 133).abs().max() < 40
+    assert (found.index[index == 99].bincount(minlength=5)[[1, 4]] - 200).abs().max() < 40
+    assert set(found.index[index == 2].tolist()) == {0, 3}

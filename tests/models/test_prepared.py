@@ -12,7 +12,10 @@ from robench.models.classifier import Classifier, Network
 from robench.models.passes import counted
 from robench.models.prepared import PIXELS, prepared
 
-NAMES = ("digitscnn", "smallcnn", "madrycnn", "lenet-small", "resnet20", "preactresnet18")
+NAMES = (
+    "digitscnn", "smallcnn", "madrycnn", "lenet-small", "resnet20", "preactresnet18",
+    "denoise-digitscnn", "pursuit",
+)  # fmt: skip
 
 
 def network(name: str) -> tuple[Network, Tensor]:

@@ -26,7 +26,7 @@ OTHER: dict[str, Any] = {
     "method": "trades", "plugin": "x" * 64, "settings": {"attack": {"steps": 11}},
     "recipe": Recipe(lr=0.2), "dataset": "mnist", "data": "e" * 64, "train_limit": 100,
     "model": "smallcnn", "norm": "L2", "eps": Fraction(1, 16), "seed": 1,
-    "start": "s" * 64,
+    "start": "s" * 64, "extra": "e" * 64,
 }  # fmt: skip
 
 SILENT = {"changes": {"beta": "3"}, "label": "madry[x=1]", "deviates": "lr=1"}
@@ -37,6 +37,10 @@ def test_every_field_is_in_the_key_or_known_not_to_be(name: str) -> None:
     assert (name in OTHER) != (name in SILENT)
     changed = replace(CELL, **{name: (OTHER | SILENT)[name]})
     assert (changed.key == CELL.key) == (name in SILENT)
+
+
+def test_a_key_is_what_it_was_before_there_were_extra_images() -> None:
+    assert "extra" not in CELL.identity
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Evaluation)])

@@ -1,0 +1,78 @@
+"""The order of a table's methods, with those that cannot be told apart in one group."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import style
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+from robench.analysis.ranking import Rank
+from robench.analysis.summary import Line, Summary
+from robench.reporting import words
+from robench.reporting.claims import points
+from robench.reporting.figures import STYLE, Look, canvas, point, save
+
+CAPTION = (
+    "Methods of one group are inside the noise of its first: the 95 % interval of the difference, "
+    "paired image by image and seed by seed, holds zero. Each difference is judged by itself, not "
+    "corrected for their number. Passes are millions of images through networks while training, "
+    "where a backward pass counts as two."
+)
+
+
+def markdown(summary: Summary, ranks: list[Rank]) -> str:
+    """The page's section; empty without a ranking."""
+    if not ranks:
+        return ""
+    head = ["group", "method", f"worst {summary.headline}", "behind its first", "passes"]
+    rows = [head, ["---:", "---", "---:", "---:", "---:"]]
+    lines = {line.label: line for line in summary.lines}
+    rows += [_row(summary, rank, lines[rank.label]) for rank in ranks]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"#### Ranking\n\n{table}\n\n{CAPTION}"
+
+
+def tidy(summary: Summary, ranks: list[Rank]) -> pd.DataFrame:
+    """A row a method; differences are shares, not points."""
+    lines = {line.label: line for line in summary.lines}
+    return pd.DataFrame(
+        {
+            "group": rank.group,
+            "method": rank.label,
+            "worst": lines[rank.label].worst[summary.headline].mean,
+            "behind": rank.behind.mean if rank.behind else None,
+            "low": rank.behind.low if rank.behind else None,
+            "high": rank.behind.high if rank.behind else None,
+            "passes": lines[rank.label].cost,
+        }
+        for rank in ranks
+    )
+
+
+def draw(summary: Summary, look: Look, folder: Path, name: str) -> Path:
+    """Robust accuracy against what training costs, a point a method."""
+    with style.context(STYLE):
+        figure, axes = canvas(summary)
+        rows = []
+        for line in summary.lines:
+            worst = line.worst.get(summary.headline)
+            if worst is None or not line.cost > 0:
+                continue
+            point(axes, look[line.label], line.label, line.cost, worst)
+            rows.append({"method": line.label, "passes": line.cost, "worst": worst.mean})
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 500k, 1M
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("passes in training (images; a backward pass counts as two)")
+        axes.set_ylabel(f"robust accuracy (%), {summary.shared['norm']} {summary.headline}")
+        return save(figure, axes, pd.DataFrame(rows), folder / f"cost-{name}")
+
+
+def _row(summary: Summary, rank: Rank, line: Line) -> list[str]:
+    n = int(str(summary.shared["n"]))
+    worst = words.estimate(line.worst[summary.headline], n)
+    behind = points(rank.behind) if rank.behind else ""
+    passes = "-" if math.isnan(line.cost) else f"{line.cost / 1e6:.3g}"
+    return [str(rank.group), words.escaped(line.label), worst, behind, passes]
