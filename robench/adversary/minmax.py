@@ -39,13 +39,12 @@ class MinMax:
 
     def __call__(self, margins: Margins, x: Tensor, threat: Threat, *, halt: bool) -> Tensor:
         """Images around ``x``; with ``halt`` a row ends where everything has given way."""
-        weights = x.new_ones(())
+        weights: Tensor | None = None
 
         def objective(values: Tensor) -> Tensor:
             nonlocal weights
-            if not weights.ndim:
-                weights = torch.full_like(values.detach(), 1 / values.shape[1])
-            weights = simplex.moved(weights, -values.detach(), self.weight_step, self.gamma)
+            before = torch.full_like(values, 1 / values.shape[1]) if weights is None else weights
+            weights = simplex.moved(before, -values.detach(), self.weight_step, self.gamma)
             return (weights * values).sum(1)
 
         def all_broken(values: Tensor, objectives: Tensor, step: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Multinorm: each way of putting balls together, what it reduces to, and its passes."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from robench.adversary.pgd import PGD
 from robench.check import tiny
+from robench.check.methods import _inside
 from robench.data.batches import Batch
 from robench.data.catalogue import DATASETS
 from robench.errors import ConfigError
@@ -261,6 +262,22 @@ def test_passes_are_those_of_the_papers() -> None:
         assert (chosen.passes("train").forwards, chosen.passes("train").backwards) == passes
     eat = method("multinorm", "cifar10", {"how": "eat", **ten}).passes("train")
     assert (eat.forwards, eat.backwards) == (12, 11)
+
+
+class Twice(Method):
+    """The whole batch as it is, and moved by more than it says."""
+
+    by: ClassVar[float]
+
+    def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
+        return torch.cat([batch.x, (batch.x + self.by).clamp(max=1)])
+
+
+@pytest.mark.parametrize(("by", "problem"), [(0.02, ""), (0.06, "perturb leaves the ball by 0.01")])
+def test_of_a_batch_several_times_over_all_is_checked(by: float, problem: str) -> None:
+    Twice.by = by
+    assert _inside(Twice(), LINF).startswith(problem)
+    assert bool(_inside(Twice(), LINF)) == bool(problem)
 
 
 @pytest.mark.parametrize("name", ["multinorm", "minmax"])
