@@ -24,7 +24,10 @@ ARCHITECTURES = 8
 
 _TRACES: dict[str, bytes] = {}
 
-_KNOWN = ("torch.nn.modules.", "robench.models.residual")
+_KNOWN = (
+    "torch.nn.modules.", "robench.models.residual", "robench.models.denoise",
+    "robench.models.pursuit",
+)  # fmt: skip
 """Where the layers come from whose forward pass is known to be the same every time."""
 
 

@@ -97,10 +97,10 @@ def test_steps_inside_follow_eps_in_another_norm(typed: str) -> None:
 
 def test_steps_that_cannot_be_meant_are_noted_of_what_is_inside(robench: Robench) -> None:
     grid = "awp[inner=madry,inner.attack.step_size=0.5],ema[inner=awp,inner.inner.attack.steps=0]"
-    planned = robench("run", "-m", f"{grid},guard[inner.attack.step_size=0.01]", "--plan")
+    planned = robench("run", "-m", f"{grid},ensemble[inner.attack.step_size=0.01]", "--plan")
     said = " ".join(planned.out.split())
     assert "awp[inner=madry,inner.attack.step_size=0.5]: inner.attack.step_size 0.5 is over" in said
-    assert "guard[inner.attack.step_size=0.01]: 1 steps of 0.01 do not reach eps 3/16" in said
+    assert "ensemble[inner.attack.step_size=0.01]: 10 steps of 0.01 do not reach eps 3/16" in said
     assert said.count(" note ") == 2
 
 
