@@ -100,13 +100,16 @@ class Method(settings.Named):
     """Base of every method. Only ``loss`` has to be written."""
 
     noun: ClassVar[str] = "a method"
-    control: ClassVar[str] = ""
-    """For a negative control, which is known to be weak: what breaks it, in a few words."""
 
     @property
     def choice(self) -> str:
         """The name of its plugin."""
         return plugins.name_of("methods", self)
+
+    @property
+    def control(self) -> str:
+        """For a negative control, which is known to be weak: what breaks it, in a few words."""
+        return ""
 
     @property
     def stochastic(self) -> bool:

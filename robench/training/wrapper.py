@@ -48,6 +48,10 @@ class Wrapper(Method):
                 )
 
     @property
+    def control(self) -> str:
+        return self.inner.control
+
+    @property
     def stochastic(self) -> bool:
         return self.inner.stochastic
 
