@@ -20,7 +20,7 @@ from robench.radius import NORMS, Norm
 from robench.training.method import Method, Run, Stage, State, method
 from robench.training.wrapper import Wrapper
 
-GENERATOR = "generator"
+PROJECTION = "projection"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class DefenseGan(Wrapper):
 
     def stages(self) -> tuple[Stage, ...]:
         own = {"optimizer": "adam", "lr": self.lr, "weight_decay": 0.0}
-        first = Stage(GENERATOR, self.share, "projection.", own)
+        first = Stage(PROJECTION, self.share, f"{PROJECTION}.", own)
         return first, *(replace(s, prefix=f"classifier.{s.prefix}") for s in self.inner.stages())
 
     def build(self, classifier: Callable[[], nn.Module], run: Run) -> nn.Module:
@@ -73,27 +73,27 @@ class DefenseGan(Wrapper):
         return self.inner.init(_parts(model).classifier, run)
 
     def perturb(self, model: nn.Module, batch: Batch, run: Run) -> Tensor:
-        if run.stage == GENERATOR:
+        if run.stage == PROJECTION:
             return batch.x
         return self.inner.perturb(_parts(model).classifier, batch, run)
 
     def loss(self, model: nn.Module, batch: Batch, x_adv: Tensor, run: Run) -> Tensor:
-        if run.stage == GENERATOR:
+        if run.stage == PROJECTION:
             return _parts(model).projection.generator.loss(batch.x)
         return self.inner.loss(_parts(model).classifier, batch, x_adv, run)
 
     def step(self, model: nn.Module, batch: Batch, run: Run, optimizer: Optimizer) -> Tensor:
-        if run.stage == GENERATOR:
+        if run.stage == PROJECTION:
             return Method.step(self, model, batch, run, optimizer)
         return self.inner.step(_parts(model).classifier, batch, run, optimizer)
 
     def passes(self, stage: str) -> Passes:
-        return Passes() if stage == GENERATOR else self.inner.passes(stage)
+        return Passes() if stage == PROJECTION else self.inner.passes(stage)
 
     def deploy(self, model: nn.Module, run: Run) -> nn.Module:
         parts = _parts(model)
         deployed = self.inner.deploy(parts.classifier, run)
-        if run.stage == GENERATOR:  # nothing has been learnt that a projection could protect
+        if run.stage == PROJECTION:  # nothing has been learnt that a projection could protect
             return deployed
         return Projected(parts.projection, deployed)
 
