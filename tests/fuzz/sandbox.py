@@ -103,6 +103,22 @@ def _inside(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(kept)
 
 
+@contextlib.contextmanager
+def _own_plugins() -> Iterator[None]:
+    """Plugin files are read anew: another example may have had another file of that name."""
+    kept = {name: sys.modules.pop(name) for name in _plugins_loaded()}
+    try:
+        yield
+    finally:
+        for name in _plugins_loaded():
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+def _plugins_loaded() -> list[str]:
+    return [name for name in sys.modules if name.startswith("robench_plugins_")]
+
+
 def call(*arguments: str, limit: float = LONGEST) -> Answer:
     """Run the command line.
 
@@ -112,11 +128,15 @@ def call(*arguments: str, limit: float = LONGEST) -> Answer:
     from robench.cli.main import main
 
     torch.set_num_threads(1)
-    for name in [name for name in sys.modules if name.startswith("robench_plugins_")]:
-        del sys.modules[name]  # the next example has another file of that name
     streams = [_stream("strict"), _stream("backslashreplace")]
     code: Any = None
-    with _written() as written, quickly_drawn(), _entries_kept(), warnings.catch_warnings():
+    with (
+        _written() as written,
+        quickly_drawn(),
+        _entries_kept(),
+        _own_plugins(),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("default")
         with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
             try:

@@ -54,6 +54,22 @@ def test_projection_against_a_loop() -> None:
         assert torch.allclose(nearest, best, atol=1e-5)
 
 
+def test_more_starts_are_nearer_image_by_image() -> None:
+    x, many = torch.rand(32, 1, 8, 8), made(starts=4)
+    few = made(starts=4)
+    few.starts = few.starts[:2]
+    assert (apart(many, x) <= apart(few, x)).all()
+    assert (apart(many, x) < apart(few, x)).any()
+
+
+def test_what_the_generator_makes_is_found_in_enough_steps() -> None:
+    torch.manual_seed(5)
+    own = made().generator(torch.randn(32, 4) / 2).detach()
+    one, some, many = (apart(made(steps=n, rate=300.0), own).amax() for n in (1, 20, 100))
+    assert one > 3 * some > 30 * many
+    assert many < 1e-6
+
+
 def test_no_gradient_but_through_its_steps() -> None:
     projection = made(starts=1, steps=6).double()
     x = torch.rand(1, 1, 8, 8, dtype=torch.double, requires_grad=True)

@@ -1,9 +1,13 @@
 """k-WTA: its layer against a loop, what it reduces to, every network, and broken by Square."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from robench.adversary.pgd import PGD, PGDAttack
+from robench.adversary.square import Square
 from robench.check import tiny
 from robench.data.batches import Batch
 from robench.data.catalogue import DATASETS
@@ -13,6 +17,7 @@ from robench.models.prepared import prepared
 from robench.models.rectifiers import rectifiers, replaced
 from robench.models.winners import Winners
 from robench.training.method import Run, method
+from tests.methods.deployed import deployed, standing
 
 RECTIFIERS = {
     "digitscnn": ("digits", 4),
@@ -70,6 +75,18 @@ def test_networks_with_winners(name: str) -> None:
     network.eval()
     assert network(x).shape == (2, facts.num_classes)
     assert prepared(network, x) is network  # a trace would not hold for other numbers of winners
+
+
+def test_pgd_is_fooled_and_square_is_not() -> None:
+    """With fewer restarts, and fewer winners than the authors' on so small a network."""
+    chosen = method("kwta", changes={"inner": "natural", "gamma": 0.05})
+    adaptive = chosen.adaptive("Linf")
+    assert isinstance(adaptive, Square)
+    assert chosen.adaptive("flow") is None
+    model = deployed(chosen)
+    fooled = standing(model, PGDAttack(pgd=PGD(steps=20)), 0.2)
+    found = standing(model, replace(adaptive, restarts=2), 0.2)
+    assert fooled > found + 0.25
 
 
 def test_a_rectifier_in_two_places_gives_way_in_both() -> None:

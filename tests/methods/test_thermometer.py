@@ -12,7 +12,9 @@ from robench.adversary.pgd import PGD, PGDAttack
 from robench.check import tiny
 from robench.data.batches import Batch
 from robench.data.catalogue import DATASETS
+from robench.errors import ConfigError
 from robench.models.catalogue import build
+from robench.models.classifier import Network
 from robench.models.detour import opened
 from robench.models.passes import counted
 from robench.models.thermometer import Thermometer, encoded
@@ -79,6 +81,18 @@ def test_networks_see_the_code_and_nothing_else(name: str) -> None:
     assert passes.forwards == 3
     assert torch.allclose(same[0], same[1], atol=1e-5)
     assert not torch.allclose(same[:1], brighter, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("network", "why"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), "needs a network, not a Sequential"),
+        (Network(nn.Flatten(), nn.Linear(192, 4)), "with a Conv2d, which this one lacks"),
+    ],
+)
+def test_networks_that_cannot_see_it_are_refused(network: nn.Module, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        encoded(network, 4)
 
 
 def test_one_level_shows_nothing() -> None:
