@@ -15,6 +15,7 @@ from robench.check import tiny
 from robench.check.finding import Check, equal, snapshot
 from robench.data.batches import Batch
 from robench.data.catalogue import DATASETS
+from robench.data.load import Data
 from robench.models.catalogue import MODELS
 from robench.models.classifier import Classifier
 from robench.models.passes import counted
@@ -23,6 +24,7 @@ from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
 from robench.training.epochs import new_run
 from robench.training.method import Method, Run, crafting, method, presets
+from robench.training.recipe import Recipe
 from robench.training.train import Trained, train
 
 
@@ -96,12 +98,14 @@ def _declared(method: Method) -> str:
 
 
 def _learns(method: Method) -> str:
-    natural = _trained(method, tiny.RECIPE.epochs, 0).last.validation.natural
+    natural = _trained(method).last.validation.natural
     return "" if natural > 0.9 else f"natural validation accuracy is {natural:.0%} after training"
 
 
 def _same_weights(method: Method) -> str:
-    first, second, other = (_train(method, 1, seed).last.tensors for seed in (1, 1, 2))
+    few, short = tiny.data(train=128), replace(tiny.RECIPE, epochs=1)
+    runs = [_train(method, few, short, seed) for seed in (1, 1, 2)]
+    first, second, other = (trained.last.tensors for trained in runs)
     if not equal(first, second):
         return "two trainings with one seed differ; draw from torch's generators only"
     return "two seeds give the same weights" if equal(first, other) else ""
@@ -109,7 +113,7 @@ def _same_weights(method: Method) -> str:
 
 def _survives(method: Method) -> str:
     """Deploy from the file, and from a second file of what was deployed."""
-    run, kept = new_run(tiny.data(), _threat(), tiny.RECIPE), _trained(method, 8, 0).last
+    run, kept = new_run(tiny.data(), _threat(), tiny.RECIPE), _trained(method).last
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         path.write_bytes(to_bytes(kept, {}))
@@ -136,19 +140,20 @@ def _halfway(method: Method, threat: Threat) -> tuple[nn.Module, Batch, Run]:
     return model, Batch(data.train.x(index), data.train.y[index], index), run
 
 
-def _train(method: Method, epochs: int, seed: int) -> Trained:
-    recipe, maker = replace(tiny.RECIPE, epochs=epochs), _maker(method)
-    return train(method, maker, tiny.data(), recipe, _threat(), seed, lambda event: None)
+@cache
+def _trained(method: Method) -> Trained:
+    return _train(method, tiny.data(), tiny.RECIPE, 0)
 
 
-_trained = cache(_train)
+def _train(method: Method, data: Data, recipe: Recipe, seed: int) -> Trained:
+    return train(method, _maker(method), data, recipe, _threat(), seed, lambda event: None)
 
 
 def _maker(chosen: Method) -> Callable[[], Classifier]:
     """Of the tiny network with random weights, or those of what the method starts from."""
     if not chosen.starts_from():
         return tiny.classifier
-    tensors = _trained(method(chosen.starts_from()), tiny.RECIPE.epochs, 0).best.tensors
+    tensors = _trained(method(chosen.starts_from())).best.tensors
 
     def classifier() -> Classifier:
         network = tiny.classifier()

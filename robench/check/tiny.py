@@ -24,8 +24,8 @@ FACTS = Facts(
 )
 
 RECIPE = Recipe(
-    epochs=8, batch_size=32, lr=0.05, weight_decay=0.0, schedule="cosine", augment="none",
-    normalise=False,
+    epochs=6, batch_size=32, lr=0.05, weight_decay=0.0, schedule="cosine", augment="none",
+    normalise=False, validate_every=3,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from robench.training.epochs import new_run
 from robench.training.method import Method
 from robench.training.train import train
 
-RECIPE = replace(tiny.RECIPE, validate_every=8, validation_steps=1)
+RECIPE = replace(tiny.RECIPE, validate_every=6, validation_steps=1)
 
 
 def deployed(method: Method, seed: int = 0) -> nn.Module:
