@@ -85,40 +85,71 @@ def _write(
     folder = _inside(results)
     drawn_together = [[line.label for line in summary.lines] for summary in found]
     look = figures.looks(drawn_together + [[*table.columns] for table in measuring])
-    page = [f"# Report of {escaped(results.resolve().name)}", f"Written by robench {__version__}."]
-    if tested:
-        page.append(said.markdown(tested))
-        write_text(folder / "tables" / "claims.md", f"{said.overview(tested)}\n")
-        write_text(folder / "tables" / "claims.csv", said.tidy(tested).to_csv(index=False))
+    page = [
+        f"# Report of {escaped(results.resolve().name)}",
+        f"Written by robench {__version__}.",
+        *_tested(tested, folder),
+        *_over_norms(over_norms, folder),
+        *_attacked(found, frames, look, results),
+        *_measured(measuring, look, folder),
+        *_not_trusted(problems),
+    ]
+    write_text(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False))
+    path = folder / "report.md"
+    text = "\n\n".join(part for part in page if part) + "\n"
+    write_text(path, text)
     names = [_name(summary.shared) for summary in found]
     names += [_name(table.shared) for table in measuring]
-    names_of_unions = [_name_of_union(union) for union in over_norms]
-    for union, name in zip(over_norms, names_of_unions, strict=True):
-        page += _section(folder, name, united.markdown(union), [])
+    names += [_name_of_union(union) for union in over_norms]
+    _sweep(folder, names, text)
+    return path
+
+
+def _tested(tested: list[Tested], folder: Path) -> list[str]:
+    if not tested:
+        return []
+    write_text(folder / "tables" / "claims.md", f"{said.overview(tested)}\n")
+    write_text(folder / "tables" / "claims.csv", said.tidy(tested).to_csv(index=False))
+    return [said.markdown(tested)]
+
+
+def _over_norms(over_norms: list[UnionTable], folder: Path) -> list[str]:
+    page: list[str] = []
+    for union in over_norms:
+        page += _section(folder, _name_of_union(union), united.markdown(union), [])
+    return page
+
+
+def _attacked(
+    found: list[Summary], frames: Mapping[str, pd.DataFrame], look: figures.Look, results: Path
+) -> list[str]:
+    folder, page = results / "report", list[str]()
     drawn = set[str]()
-    for summary, name in zip(found, names, strict=False):
+    for summary in found:
+        name = _name(summary.shared)
         shown = _figures(summary, look, folder, name)
         page += _section(folder, name, tables.markdown(summary), shown)
         page += _ranked(summary, frames["results"], look, results, name)
         cells = {cell for line in summary.lines for cell in line.cells}
         if not cells <= drawn:  # several suites attack the same trainings
-            page.append(
-                _shown(traces.draw(summary, frames["epochs"], look, folder / "figures", name))
-            )
+            traced = traces.draw(summary, frames["epochs"], look, folder / "figures", name)
+            page.append(_shown(traced))
             drawn |= cells
-    for table, name in zip(measuring, names[len(found) :], strict=True):
+    return page
+
+
+def _measured(measuring: list[Measured], look: figures.Look, folder: Path) -> list[str]:
+    page: list[str] = []
+    for table in measuring:
+        name = _name(table.shared)
         shown = measures.draw(table, look, folder / "figures", name)
         page += _section(folder, name, measures.markdown(table), shown)
-    if problems:
-        page.append(
-            "### Not trusted\n\n" + "\n".join(f"- {escaped(problem)}" for problem in problems)
-        )
-    write_text(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False))
-    path = folder / "report.md"
-    text = "\n\n".join(part for part in page if part) + "\n"
-    write_text(path, text)
-    _sweep(folder, names + names_of_unions, text)
-    return path
+    return page
+
+
+def _not_trusted(problems: list[str]) -> list[str]:
+    said_of = "\n".join(f"- {escaped(problem)}" for problem in problems)
+    return [f"### Not trusted\n\n{said_of}"] if problems else []
 
 
 def _figures(summary: Summary, look: figures.Look, folder: Path, name: str) -> list[Path]:

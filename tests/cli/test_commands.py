@@ -1,6 +1,7 @@
 """list, show, check, new, status, doctor, report, help: what a newcomer meets."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 
 import robench as package
 from robench import plugins
+from robench.training.method import method
 from tests.cli.grids import QUICK, write_suite
 from tests.conftest import Outcome
 
@@ -64,6 +66,18 @@ def test_list_shows_every_plugin_and_what_is_wrong_with_it(
     assert "BROKEN: method 'broken'" in broken.out
     assert "'nothing_like_this', which is not installed" in " ".join(broken.out.split())
     assert "  trades " in broken.out
+
+
+def test_list_says_what_breaks_a_negative_control(robench: Robench) -> None:
+    entries = re.split(r"\n  (?=\w)", robench("list", "methods").out)
+    marked = {}
+    for entry in entries[1:]:
+        said = " ".join(entry.split())
+        name, _, by = said.partition(" NEGATIVE CONTROL, broken by ")
+        marked[name.split()[0]] = by.removesuffix(".")
+    assert marked == {name: method(name).control for name in plugins.find("methods")}
+    assert marked["kwta"] == "random search: Square with restarts (Croce & Hein 2020)"
+    assert marked["trades"] == ""
 
 
 def test_show_prints_the_numbers_that_will_run(robench: Robench) -> None:
