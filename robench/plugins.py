@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,7 +79,7 @@ class Source:
         """
         origin, own = self.origin, self.path()
         module = f"{self.kind}.{self.name}" if isinstance(origin, Path) else origin.module
-        others = (imports.files(own, module) | imports.files_of(used, _is_ours)) - {own}
+        others = (imports.files(own, module) | imports.files_of(used, _is_ours())) - {own}
         parts = {hashlib.sha256(own.read_bytes()).digest()}
         for file in others:  # by folder and name, wherever they lie
             name = "/".join(file.parts[-2:])
@@ -206,11 +206,11 @@ def _place(origin: Path | EntryPoint) -> str:
     return str(origin) if isinstance(origin, Path) else f"entry point {origin.value}"
 
 
-def _is_ours(module: str) -> bool:
-    """Whether a module is of a plugin folder, or of a package that brings plugins."""
+def _is_ours() -> Callable[[str], bool]:
+    """Tells modules of a plugin folder, or of a package that brings plugins."""
     entries = [entry for kind in KINDS for entry in entry_points(group=f"robench.{kind}")]
     tops = {entry.module.partition(".")[0] for entry in entries}
-    return loading.is_loaded_here(module) or module.partition(".")[0] in tops
+    return lambda name: loading.is_loaded_here(name) or name.partition(".")[0] in tops
 
 
 def is_there(module: str) -> bool:

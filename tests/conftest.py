@@ -14,9 +14,13 @@ import torch
 from hypothesis import settings as hypothesis_settings
 from torch import Tensor, nn
 
+from robench.adversary.apgd import APGD, TargetedAPGD
+from robench.adversary.pgd import PGD, PGDAttack
+from robench.adversary.square import Square
 from robench.check import tiny
 from robench.data.batches import Batch
 from robench.data.load import Data
+from robench.evaluation.probes import attacks
 from robench.threat import Threat
 from robench.training.epochs import new_run
 from robench.training.method import Run
@@ -92,6 +96,21 @@ def batch(data: Data) -> Batch:
     """The first 64 training images."""
     index = torch.arange(64)
     return Batch(data.train.x(index), data.train.y[index], index)
+
+
+@pytest.fixture
+def short_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks for masking that are over at once, for tests that are about something else."""
+    short: dict[str, object] = {
+        "STEPS": 2,
+        "BEFORE": APGD(steps=2),
+        "AFTER": TargetedAPGD(targets=1, steps=2),
+        "SQUARE": Square(queries=5),
+        "LADDER": APGD(steps=2),
+        "STRAIGHT": PGDAttack(pgd=PGD(steps=2, start="none"), loss="margin"),
+    }
+    for name, value in short.items():
+        monkeypatch.setattr(attacks, name, value)
 
 
 @dataclass(frozen=True)

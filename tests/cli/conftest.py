@@ -5,6 +5,12 @@ from pathlib import Path
 
 import pytest
 
+
+@pytest.fixture(autouse=True)
+def shortly_probed(short_probes: None) -> None:
+    """Every cell of the command line's tests is probed, and few tests ask what was found."""
+
+
 CRASHING = '''"""Crashing: raises while it trains (nobody, nowhere)."""
 
 from dataclasses import dataclass

@@ -85,12 +85,12 @@ def test_config_file_environment_and_command_line(
 
 
 def test_a_grid_can_be_asked_for_again_from_its_results(robench: Robench) -> None:
-    asked = ("-m", "trades[beta=1,3]", "-m", "natural", "--eps", "1/16,3/16", "--seeds", "0-1")
+    asked = ("-m", "trades[beta=1,3]", "-m", "natural", "--eps", "1/16,3/16", "--seeds", "1")
     first = robench("run", *asked, *QUICK, "--set", "trades.attack.steps=2")
     (grid,) = Path("results/local/grids").glob("*.toml")
     again = robench("run", "--config", str(grid))
     assert (first.code, again.code) == (0, 0)
-    assert len(trained(first)) == 6
+    assert len(trained(first)) == 3
     assert not trained(again)
     assert set(Path("results/local/grids").iterdir()) == {grid, grid.with_suffix(".json")}
 

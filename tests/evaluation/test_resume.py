@@ -92,6 +92,7 @@ def check_same(whole: list[Evaluated], again: list[Evaluated]) -> None:
             assert passes == (other.costs[name].forwards, other.costs[name].backwards)
 
 
+@pytest.mark.usefixtures("short_probes")
 @pytest.mark.parametrize("name", ["sweep", "audit", "looks"])
 def test_an_evaluation_goes_on_from_any_chunk(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "CHUNK", CHUNK)
