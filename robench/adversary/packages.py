@@ -43,8 +43,9 @@ class AutoAttack:
     @property
     def budget(self) -> str:
         """In words."""
-        (part,) = BUDGETS[self.component].values()
-        return ", ".join(f"{name}={value}" for name, value in part.items())
+        other = IN_L1.get(self.component)
+        here = _in_words(BUDGETS[self.component])
+        return f"{here}; in L1 {_in_words(other)}" if other else here
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Perturbed images; those that it could not break come back unchanged."""
@@ -109,6 +110,11 @@ class TorchattacksAPGD:
         )
         x_adv: Tensor = attack(x, y)
         return x_adv
+
+
+def _in_words(budget: Mapping[str, Mapping[str, int]]) -> str:
+    (part,) = budget.values()
+    return ", ".join(f"{name}={value}" for name, value in part.items())
 
 
 def _autoattack() -> Any:

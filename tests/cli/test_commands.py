@@ -88,7 +88,9 @@ def test_show_prints_the_numbers_that_will_run(robench: Robench) -> None:
     quick = robench("show", "suite", "quick").out
     assert "pgd.steps=20" in quick
     assert "an upper bound, not AutoAttack" in quick
-    assert "AutoAttack's four attacks" in robench("show", "suite", "autoattack").out
+    package = " ".join(robench("show", "suite", "autoattack").out.split())
+    assert "verdict: AutoAttack's four attacks" in package
+    assert "n_iter=100, n_restarts=1; in L1 n_iter=100, n_restarts=5" in package
     digits = robench("show", "dataset", "digits").out
     assert "Linf 3/16" in digits
     assert "epochs" in digits
