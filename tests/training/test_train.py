@@ -34,7 +34,7 @@ def fit(
     chosen: Method, data: Data, seed: int = 0, tell: Callable[[Event], None] = lambda event: None,
     **recipe: Any,
 ) -> Trained:  # fmt: skip
-    changed = replace(tiny.RECIPE, **{"epochs": 2, **recipe})
+    changed = replace(tiny.RECIPE, **{"epochs": 2, "validate_every": 1, **recipe})
     return train(chosen, tiny.classifier, data, changed, THREAT, seed, tell, "a cell")
 
 
