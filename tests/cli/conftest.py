@@ -1,14 +1,18 @@
 """A method that does what it is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.drawing import quickly_drawn
+
 
 @pytest.fixture(autouse=True)
-def shortly_probed(short_probes: None) -> None:
-    """Every cell of the command line's tests is probed, and few tests ask what was found."""
+def soon_over(short_probes: None) -> Iterator[None]:
+    """Every cell of the command line's tests is probed, every report drawn; few tests look."""
+    with quickly_drawn():
+        yield
 
 
 CRASHING = '''"""Crashing: raises while it trains (nobody, nowhere)."""

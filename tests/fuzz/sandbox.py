@@ -22,7 +22,7 @@ from unittest import mock
 import torch
 
 from robench import plugins
-from tests.fuzz.drawing import quickly_drawn
+from tests.drawing import quickly_drawn
 
 LONGEST = 60.0
 """Seconds after which a command is taken to hang."""

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from robench.cli.main import main
 from robench.errors import StoreError
 from robench.reporting import figures
 from tests.conftest import Outcome
+from tests.drawing import quickly_drawn
 
 Robench = Callable[..., Outcome]
 
@@ -22,12 +23,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grid") / "results"
     arguments = (
         "run", "-m", "natural,madry", "--train-limit", "300", "--test-limit", "50", "--eps",
-        "0,1/16,3/16", "--set", "recipe.epochs=3", "--suite", "quick", "--results", str(folder),
+        "0,1/16,3/16", "--set", "recipe.epochs=2", "--suite", "quick", "--results", str(folder),
+        "--jobs", "0",
     )  # fmt: skip
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert not end.value.code
     return folder
+
+
+@pytest.fixture(autouse=True)
+def drawn() -> Iterator[None]:
+    """Figures are laid out, not painted."""
+    with quickly_drawn():
+        yield
 
 
 @pytest.fixture
