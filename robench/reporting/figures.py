@@ -52,7 +52,7 @@ def tradeoff(summary: Summary, look: Look, folder: Path, name: str) -> Path:
             natural, worst = line.natural, line.worst.get(summary.headline)
             if worst is None:
                 continue
-            across = _bars(natural.mean, natural.low, natural.high)
+            across = bars(natural)
             point(axes, look[line.label], line.label, 100 * natural.mean, worst, across)
             rows.append(_row(line, summary.headline))
         axes.set_xlabel("natural accuracy (%)")
@@ -99,7 +99,7 @@ def point(
     """A method's robust accuracy, in per cent, with its interval."""
     colour, marker = look
     axes.errorbar(
-        x, 100 * y.mean, xerr=across, yerr=_bars(y.mean, y.low, y.high),
+        x, 100 * y.mean, xerr=across, yerr=bars(y),
         fmt=marker, color=colour, label=label, capsize=2, elinewidth=0.8,
     )  # fmt: skip
 
@@ -137,8 +137,9 @@ def _threat(summary: Summary, eps: str) -> str:
     return f"{summary.shared['norm']} {eps}"
 
 
-def _bars(mean: float, low: float, high: float) -> list[list[float]]:
-    return [[100 * max(mean - low, 0)], [100 * max(high - mean, 0)]]
+def bars(of: Estimate) -> list[list[float]]:
+    """How far its interval reaches to both sides, in points."""
+    return [[100 * max(of.mean - of.low, 0)], [100 * max(of.high - of.mean, 0)]]
 
 
 def _row(line: Line, eps: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from robench.analysis.ranking import Rank
 from robench.analysis.summary import Line, Summary
 from robench.reporting import words
 from robench.reporting.claims import points
-from robench.reporting.figures import STYLE, Look, canvas, point, save
+from robench.reporting.figures import STYLE, Look, bars, canvas, point, save
 
 CAPTION = (
     "Methods of one group are inside the noise of its first: the 95 % interval of the difference, "
@@ -50,7 +50,38 @@ def tidy(summary: Summary, ranks: list[Rank]) -> pd.DataFrame:
     )
 
 
-def draw(summary: Summary, look: Look, folder: Path, name: str) -> Path:
+def draw(summary: Summary, ranks: list[Rank], look: Look, folder: Path, name: str) -> list[Path]:
+    """The order itself, and what it costs."""
+    return [_ladder(summary, ranks, look, folder, name), _cost(summary, look, folder, name)]
+
+
+def _ladder(summary: Summary, ranks: list[Rank], look: Look, folder: Path, name: str) -> Path:
+    """A step a method: its natural and its robust accuracy; every other group on a grey ground."""
+    with style.context(STYLE):
+        figure, axes = canvas(summary)
+        figure.set_figheight(1.1 + 0.17 * len(ranks))
+        lines, rows = {line.label: line for line in summary.lines}, []
+        for step, rank in enumerate(ranks):
+            line, first = lines[rank.label], step == 0
+            worst, (colour, marker) = line.worst[summary.headline], look[rank.label]
+            axes.errorbar(
+                100 * worst.mean, step, xerr=bars(worst), fmt=marker, color=colour, capsize=2,
+                elinewidth=0.8, label="robust" if first else None,
+            )  # fmt: skip
+            natural = 100 * line.natural.mean
+            axes.plot(natural, step, "|", color="0.4", label="natural" if first else None)
+            if rank.group % 2 == 0:
+                axes.axhspan(step - 0.5, step + 0.5, color="0.93", lw=0, zorder=0)
+            rows.append({"group": rank.group, "method": rank.label, "natural": line.natural.mean,
+                         "worst": worst.mean, "low": worst.low, "high": worst.high})  # fmt: skip
+        axes.set_yticks(range(len(ranks)), [rank.label for rank in ranks], fontsize=7)
+        axes.set_ylim(len(ranks) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(f"accuracy (%), robust at {summary.shared['norm']} {summary.headline}")
+        return save(figure, axes, pd.DataFrame(rows), folder / f"ranking-{name}")
+
+
+def _cost(summary: Summary, look: Look, folder: Path, name: str) -> Path:
     """Robust accuracy against what training costs, a point a method."""
     with style.context(STYLE):
         figure, axes = canvas(summary)

@@ -168,8 +168,8 @@ def _ranked(
         return []
     tidy = order.tidy(summary, ranks)
     write_text(folder / "tables" / f"ranking-{name}.csv", tidy.to_csv(index=False))
-    drawn = order.draw(summary, look, folder / "figures", name)
-    return [order.markdown(summary, ranks), _shown([drawn])]
+    drawn = order.draw(summary, ranks, look, folder / "figures", name)
+    return [order.markdown(summary, ranks), _shown(drawn)]
 
 
 def _section(folder: Path, name: str, table: str, drawn: list[Path]) -> list[str]:
