@@ -13,7 +13,7 @@ from tests.executors.outside import Outside
 
 GRID = (
     "run", "-m", "madry", "--suite", "quick", "--train-limit", "256", "--test-limit", "40",
-    "--set", "recipe.epochs=40", "--set", "recipe.validate_every=20",
+    "--set", "recipe.epochs=20", "--set", "recipe.validate_every=10",
 )  # fmt: skip
 """Some seconds of training."""
 
@@ -62,8 +62,8 @@ def check_goes_on(outside: Outside, whole: Outside) -> None:
     """The same command ends what was begun, without its first epochs."""
     code, said = outside.run(*GRID)
     assert code == 0, said
-    assert "epoch 1/40" not in said
-    assert "epoch 40/40" in said
+    assert "epoch 1/20" not in said
+    assert "epoch 20/20" in said
     assert weights(outside) == weights(whole)
     assert curve(outside) == curve(whole)
     unlike = ["seconds", "train_seconds", "peak_mb", "train_peak_mb"]
@@ -79,7 +79,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     jobs: str, number: signal.Signals, code: int, outside: Outside, whole: Outside
 ) -> None:
     process = outside.begin(*GRID, "--jobs", jobs)
-    wait_for(outside.folder, 6)
+    wait_for(outside.folder, 4)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == code
@@ -92,7 +92,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
 @pytest.mark.slow
 def test_a_second_signal_leaves_at_once(outside: Outside) -> None:
     process = outside.begin("run", "-m", "fatal[end=hang]", *GRID[3:])
-    wait_for(outside.folder, 20)
+    wait_for(outside.folder, 10)
     time.sleep(1)  # it hangs by now
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -105,7 +105,7 @@ def test_a_second_signal_leaves_at_once(outside: Outside) -> None:
 @pytest.mark.slow
 def test_workers_of_a_killed_parent_save_and_end(outside: Outside, whole: Outside) -> None:
     process = outside.begin(*GRID)
-    wait_for(outside.folder, 6)
+    wait_for(outside.folder, 4)
     process.kill()
     process.wait()
     worker = worker_of(outside)
@@ -124,7 +124,7 @@ def test_a_worker_that_is_stopped_alone_leaves_the_run_unfinished(
     outside: Outside, whole: Outside
 ) -> None:
     process = outside.begin(*GRID)
-    wait_for(outside.folder, 6)
+    wait_for(outside.folder, 4)
     os.kill(worker_of(outside), signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1, said
