@@ -84,6 +84,8 @@ def _write(
     """Every table and figure in a file of its own, and the page."""
     folder = _inside(results)
     drawn_together = [[line.label for line in summary.lines] for summary in found]
+    for summary in found:
+        drawn_together += traces.together(summary, frames["epochs"])
     look = figures.looks(drawn_together + [[*table.columns] for table in measuring])
     page = [
         f"# Report of {escaped(results.resolve().name)}",

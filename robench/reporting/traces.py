@@ -26,8 +26,20 @@ def logged(epochs: pd.DataFrame, line: Line) -> pd.DataFrame:
     return long.groupby(["name", "epoch"]).agg(["mean", "min", "max"]).reset_index()
 
 
+def together(summary: Summary, epochs: pd.DataFrame) -> list[list[str]]:
+    """Labels of the methods that share each figure."""
+    return [[*part["method"].unique()] for _, part in _quantities(summary, epochs)]
+
+
 def draw(summary: Summary, epochs: pd.DataFrame, look: Look, folder: Path, name: str) -> list[Path]:
     """A figure for each quantity; its parts, ``name/part``, are strokes of one panel."""
+    return [
+        _draw(summary, quantity, part, look, folder, name)
+        for quantity, part in _quantities(summary, epochs)
+    ]
+
+
+def _quantities(summary: Summary, epochs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     traces = {line.label: logged(epochs, line) for line in summary.lines}
     rows = pd.concat(
         [found.assign(method=label) for label, found in traces.items() if len(found)]
@@ -35,10 +47,8 @@ def draw(summary: Summary, epochs: pd.DataFrame, look: Look, folder: Path, name:
     )
     if rows.empty:
         return []
-    return [
-        _draw(summary, str(quantity), part, look, folder, name)
-        for quantity, part in rows.groupby(rows["name"].str.partition("/")[0])
-    ]
+    parts = rows.groupby(rows["name"].str.partition("/")[0])
+    return [(str(quantity), part) for quantity, part in parts]
 
 
 def _draw(
