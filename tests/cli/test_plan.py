@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from robench import plugins
 from tests.cli.grids import QUICK, Robench, trained, write_suite
 
 
@@ -53,6 +54,17 @@ def test_steps_of_a_preset_are_those_of_linf(robench: Robench, data_root: Path) 
     assert "do not reach" not in robench("run", *grid, "--norm", "L2").out
     asked = robench("run", *grid, "--norm", "L2", "--set", "madry.attack.step_size=0.01")
     assert "40 steps of 0.01 do not reach eps 2 from the image" in " ".join(asked.out.split())
+
+
+@pytest.mark.parametrize("dataset", ["digits", "mnist", "cifar10"])
+def test_no_preset_is_noted(robench: Robench, request: pytest.FixtureRequest, dataset: str) -> None:
+    everything = ",".join(plugins.find("methods"))
+    root = "data" if dataset == "digits" else request.getfixturevalue("data_root")
+    grid = ("--dataset", dataset, "--data-root", str(root), "--train-limit", "500")
+    planned = robench("run", "-m", everything, *grid, "--plan")
+    assert planned.code == 0
+    assert planned.out.count("to train") >= 46
+    assert "note  " not in planned.out
 
 
 def test_config_file_environment_and_command_line(

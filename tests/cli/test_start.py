@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import safetensors.torch
 
-from robench.store.records import read_record
+from robench.analysis.table import RESULTS
+from robench.store.records import read_record, write_record
 from tests.cli.grids import QUICK, Robench, table, trained
 from tests.conftest import Outcome
 
@@ -95,6 +97,32 @@ def test_weights_that_are_gone_are_trained_again(robench: Robench, tuned: None) 
     assert done.code == 0
     assert "weights in results/local/cells/madry" in " ".join(done.err.split())
     assert names(done) == ["madry", "tuned"]
+
+
+def test_what_was_attacked_before_its_weights_changed_is_attacked_again(
+    robench: Robench, tuned: None
+) -> None:
+    """As if the cell had come from a machine on which training gives other bits."""
+    robench("run", "-m", "madry", *GRID)
+    before = table()
+    folder, other = cell("madry"), "0" * 64
+    record = read_record(folder / "cell.json")
+    for kept in record["checkpoints"].values():
+        kept["sha256"] = other
+    write_record(folder / "cell.json", record)
+    for path in (folder / "eval").glob("*.json"):
+        write_record(path, read_record(path) | {"weights": other})
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
+    done = robench("run", "-m", "madry,tuned", *GRID, "--verbose")
+    assert done.code == 0
+    assert names(done) == ["madry", "tuned"]
+    after = table()
+    ours = [c for c in RESULTS if not c.endswith(("seconds", "peak_mb"))]
+    pd.testing.assert_frame_equal(after[after["method"] == "madry"][ours], before[ours])
+    again = robench("run", "-m", "madry,tuned", *GRID, "--verbose")
+    assert (again.code, names(again)) == (0, [])
+    assert not [line for line in again.err.splitlines() if line.startswith(("attack", "ok"))]
 
 
 def test_a_start_that_failed_is_the_reason(
