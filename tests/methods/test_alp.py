@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.1)
 PLAIN: dict[str, object] = {"weight": 0, "natural_share": 0}
@@ -147,11 +148,9 @@ def test_gradients_flow_through_both_of_a_pair(unsure: Unsure, attacked: Tensor)
 @pytest.mark.parametrize("steps", [0, 10])
 def test_passes_of_a_step(steps: int, batch: Batch, run: Run) -> None:
     model, chosen = tiny.classifier(), make(**{"attack.steps": steps})
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (steps + 2, steps + 2)
+    assert (
+        spent(chosen, model, batch, run) == chosen.passes("train") == Passes(steps + 2, steps + 2)
+    )
 
 
 def test_attacks_are_adversarial_trainings() -> None:

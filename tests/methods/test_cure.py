@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.threat import Threat
 from robench.training.epochs import rounds
 from robench.training.method import Method, Run, method
 from robench.training.recipe import Recipe
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 
 def make(**changes: object) -> Method:
@@ -185,11 +186,11 @@ def test_it_is_never_less_than_the_natural_loss_and_knows_no_radius(
 @pytest.mark.parametrize("weight", [0, 0.8])
 def test_passes_of_a_step(weight: float, batch: Batch, run: Run) -> None:
     model, chosen = tiny.classifier(), make(weight=weight)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == ((3, 5) if weight else (1, 1))
+    assert (
+        spent(chosen, model, batch, run)
+        == chosen.passes("train")
+        == Passes(*((3, 5) if weight else (1, 1)))
+    )
 
 
 def test_it_goes_on_from_natural_training() -> None:

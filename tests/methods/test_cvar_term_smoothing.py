@@ -13,7 +13,7 @@ from robench.adversary.eot import EOT
 from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.models.prepared import prepared
 from robench.models.smoothed import Smoothed
 from robench.threat import Threat
@@ -21,6 +21,7 @@ from robench.training.checkpoint import restore, to_bytes
 from robench.training.method import Method, Run, crafting, method
 from robench.training.train import train
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.1)
 
@@ -349,12 +350,7 @@ def test_passes_of_a_step(
 ) -> None:
     model, chosen = tiny.classifier(), method(name, changes=changes)
     run.state = chosen.init(model, run)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, optimizer)
-    found = passes.forwards / len(batch.y), passes.backwards / len(batch.y)
-    declared = chosen.passes("train")
-    assert found == (declared.forwards, declared.backwards) == expected
+    assert spent(chosen, model, batch, run) == chosen.passes("train") == Passes(*expected)
 
 
 @pytest.mark.parametrize("name", ["cvar", "term", "dataaug", "smoothing"])

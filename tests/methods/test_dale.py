@@ -13,12 +13,13 @@ from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.data.batches import Batch
 from robench.errors import ConfigError
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.threat import Threat
 from robench.training.checkpoint import restore, to_bytes
 from robench.training.method import Method, Run, method
 from robench.training.train import train
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 EPS = 0.05
 LINF = Threat("Linf", EPS)
@@ -276,12 +277,7 @@ def test_passes_of_a_step(
 ) -> None:
     model, chosen = tiny.classifier(), make(**changes)
     run.state = chosen.init(model, run)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, optimizer)
-    found = passes.forwards / len(batch.y), passes.backwards / len(batch.y)
-    declared = chosen.passes("train")
-    assert found == (declared.forwards, declared.backwards) == expected
+    assert spent(chosen, model, batch, run) == chosen.passes("train") == Passes(*expected)
 
 
 @pytest.mark.parametrize("robust_loss", ["ce", "kl"])

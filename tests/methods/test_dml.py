@@ -16,10 +16,11 @@ from robench.check import tiny
 from robench.data.batches import Batch
 from robench.errors import ConfigError
 from robench.models.classifier import Classifier
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.models.prepared import prepared
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
+from tests.methods.costs import spent
 
 PLUGIN = plugins.get("methods", "dml").load()
 
@@ -206,11 +207,9 @@ def test_the_head_is_not_trained(batch: Batch, run: Run) -> None:
 def test_passes_of_a_step(steps: int, batch: Batch, run: Run) -> None:
     chosen = make(**{"attack.steps": steps})
     model, run = begun(chosen, run)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (steps + 3, steps + 2)
+    assert (
+        spent(chosen, model, batch, run) == chosen.passes("train") == Passes(steps + 3, steps + 2)
+    )
 
 
 def test_a_network_without_features_is_refused(batch: Batch, run: Run) -> None:

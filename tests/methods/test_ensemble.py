@@ -15,8 +15,9 @@ from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
 from robench.errors import ConfigError
 from robench.models.averaged import Averaged
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.training.method import Method, Run, Stage, crafting, method
+from tests.methods.costs import spent
 
 STILL = {"inner.attack.steps": 2, "inner.attack.start": "none"}
 """PGD that draws nothing, so that members are alike in what they meet."""
@@ -136,11 +137,7 @@ def test_what_members_log_is_told_as_their_mean(batch: Batch, run: Run) -> None:
 def test_passes_of_a_step(size: int, craft: str, batch: Batch, run: Run) -> None:
     chosen = make(size=size, craft=craft)
     model = built(chosen, run)
-    with counted(model) as passes:
-        chosen.step(model.train(), batch, run, SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (3 * size, 3 * size)
+    assert spent(chosen, model, batch, run) == chosen.passes("train") == Passes(3 * size, 3 * size)
 
 
 def test_what_is_deployed_is_the_mean_of_what_members_deploy(batch: Batch, run: Run) -> None:

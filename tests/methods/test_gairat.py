@@ -16,10 +16,11 @@ from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 EPS, SIZE = 0.04, 0.012
 
@@ -134,11 +135,11 @@ def test_with_a_large_shift_it_is_adversarial_training_up_to_rounding(batch: Bat
 @pytest.mark.parametrize("steps", [0, 1, 10])
 def test_passes_of_a_step(steps: int, batch: Batch) -> None:
     model, chosen = tiny.classifier(), make(**{"attack.steps": steps})
-    with counted(model) as passes:
-        chosen.step(model.train(), batch, started(), torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (steps + 1, steps + 1)
+    assert (
+        spent(chosen, model, batch, started())
+        == chosen.passes("train")
+        == Passes(steps + 1, steps + 1)
+    )
 
 
 def test_presets_are_the_authors_and_it_is_a_control() -> None:

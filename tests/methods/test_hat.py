@@ -13,12 +13,13 @@ from robench.check import tiny
 from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
 from robench.events import Epoch, Event
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.models.taught import Taught
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from robench.training.train import Trained, train
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.1)
 TAUGHT_FIRST = ["hat", "ltd"]
@@ -220,11 +221,7 @@ def test_passes_of_a_step(
 ) -> None:
     chosen, run = make(**changes), at(stage)
     model = built(chosen, run)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes(stage)
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == expected
+    assert spent(chosen, model, batch, run) == chosen.passes(stage) == Passes(*expected)
 
 
 def test_two_networks_have_weights_of_their_own(run: Run) -> None:

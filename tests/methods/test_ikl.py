@@ -15,10 +15,11 @@ from robench.adversary.losses import kl
 from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.1)
 IKL = plugins.get("methods", "ikl").load()
@@ -260,11 +261,9 @@ def test_the_attack_raises_the_soft_cross_entropy(unsure: Unsure) -> None:
 def test_passes_of_a_step(steps: int, batch: Batch, run: Run) -> None:
     model, chosen = tiny.classifier(), make(**{"attack.steps": steps})
     run.state = chosen.init(model, run)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (steps + 3, steps + 2)
+    assert (
+        spent(chosen, model, batch, run) == chosen.passes("train") == Passes(steps + 3, steps + 2)
+    )
 
 
 def test_presets_are_the_authors() -> None:

@@ -14,10 +14,11 @@ from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.1)
 
@@ -134,11 +135,9 @@ def test_shares_follow_alpha(alpha: float) -> None:
 @pytest.mark.parametrize("steps", [0, 7])
 def test_passes_of_a_step(steps: int, batch: Batch, run: Run) -> None:
     model, chosen = tiny.classifier(), make(**{"attack.steps": steps})
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (steps + 2, steps + 2)
+    assert (
+        spent(chosen, model, batch, run) == chosen.passes("train") == Passes(steps + 2, steps + 2)
+    )
 
 
 def test_presets() -> None:

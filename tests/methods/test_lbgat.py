@@ -11,11 +11,12 @@ from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.models.taught import Taught
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.1)
 
@@ -129,11 +130,9 @@ def test_both_are_trained_at_once_and_the_student_is_deployed(batch: Batch, run:
 @pytest.mark.parametrize(("beta", "steps"), [(6.0, 10), (0.0, 10), (6.0, 0)])
 def test_passes_of_a_step(beta: float, steps: int, batch: Batch, run: Run) -> None:
     model, chosen = built(run), make(beta=beta, **{"attack.steps": steps})
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (steps + 4, steps + 3)
+    assert (
+        spent(chosen, model, batch, run) == chosen.passes("train") == Passes(steps + 4, steps + 3)
+    )
 
 
 def test_presets_are_the_authors() -> None:

@@ -13,11 +13,12 @@ from robench.adversary.background import BehindPGD, background
 from robench.adversary.pgd import PGD, PGDAttack
 from robench.check import tiny
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.radius import BALLS, Norm
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 RADII = {"Linf": 0.05, "L2": 0.6, "L1": 3.0}
 ALL: dict[str, object] = {"mask": "border", "crop": 0}
@@ -118,11 +119,7 @@ def test_where_nothing_is_it_is_natural_training(batch: Batch, run: Run) -> None
 
 def test_passes_of_a_step(batch: Batch, run: Run) -> None:
     model, chosen = tiny.classifier(), make()
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (5, 5)
+    assert spent(chosen, model, batch, run) == chosen.passes("train") == Passes(5, 5)
 
 
 def test_presets() -> None:

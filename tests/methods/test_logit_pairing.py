@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.1)
 
@@ -218,11 +219,7 @@ def test_squeezing_squeezes_and_pairing_pairs(batch: Batch, run: Run) -> None:
 )
 def test_passes_of_a_step(chosen: Method, count: int, batch: Batch, run: Run) -> None:
     model = tiny.classifier()
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (count, count)
+    assert spent(chosen, model, batch, run) == chosen.passes("train") == Passes(count, count)
 
 
 @pytest.mark.parametrize("name", ["clp", "lsq"])

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.threat import Threat
 from robench.training.method import Method, Run, crafting, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 
 @pytest.fixture
@@ -209,12 +210,7 @@ PASSES = {
 @pytest.mark.parametrize("name", PASSES)
 def test_passes_of_a_step(name: str, batch: Batch, run: Run) -> None:
     model, chosen = tiny.classifier(), method(name, changes={})
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, optimizer)
-    found = passes.forwards / len(batch.y), passes.backwards / len(batch.y)
-    declared = chosen.passes("train")
-    assert found == (declared.forwards, declared.backwards) == PASSES[name]
+    assert spent(chosen, model, batch, run) == chosen.passes("train") == Passes(*PASSES[name])
 
 
 def test_presets_are_the_authors() -> None:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from robench.check import tiny
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.models.taught import Taught
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.1)
 HOSTS = {"at": "madry", "trades": "trades"}
@@ -147,11 +148,7 @@ def test_passes_of_a_step(
 ) -> None:
     chosen, run = make(**changes), at(stage)
     model = chosen.build(tiny.classifier, run)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes(stage)
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == expected
+    assert spent(chosen, model, batch, run) == chosen.passes(stage) == Passes(*expected)
 
 
 def test_attacks_are_adversarial_trainings() -> None:

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from robench.check import tiny
 from robench.data.batches import Batch
 from robench.errors import ConfigError
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.radius import BALLS, Norm
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.adversary.test_simplex import bisected
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.05)
 FEW: dict[str, object] = {f"{norm.lower()}.steps": 2 for norm in BALLS}
@@ -149,8 +150,8 @@ def test_weights_that_swing_are_refused() -> None:
 def test_passes_of_a_step(norms: tuple[str, ...], batch: Batch, run: Run) -> None:
     model, chosen = tiny.classifier(), make(norms=norms)
     run.state = chosen.init(model, run)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / len(batch.y), passes.backwards / len(batch.y)
-    assert found == (declared.forwards, declared.backwards) == (3 * len(norms), 3 * len(norms))
+    assert (
+        spent(chosen, model, batch, run)
+        == chosen.passes("train")
+        == Passes(3 * len(norms), 3 * len(norms))
+    )

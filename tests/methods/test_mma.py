@@ -12,11 +12,12 @@ from robench.adversary.pgd import PGD
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes, counted
 from robench.radius import BALLS, NORMS, Norm
 from robench.threat import Threat, per_image
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure, confidence
+from tests.methods.costs import spent
 
 EPS = 0.04
 LINF = Threat("Linf", EPS)
@@ -276,11 +277,7 @@ def test_passes_of_a_step(
     changes: dict[str, object], passes: tuple[int, int], batch: Batch
 ) -> None:
     model, chosen = small(batch), make(**changes)
-    with counted(model) as spent:
-        chosen.step(model, batch, started(), torch.optim.SGD(model.parameters(), 0.01))
-    declared = chosen.passes("train")
-    found = spent.forwards / 64, spent.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == passes
+    assert spent(chosen, model, batch, started()) == chosen.passes("train") == Passes(*passes)
 
 
 def test_who_is_wrong_costs_less(batch: Batch) -> None:

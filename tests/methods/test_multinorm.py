@@ -13,11 +13,11 @@ from robench.check.methods import _inside
 from robench.data.batches import Batch
 from robench.data.catalogue import DATASETS
 from robench.errors import ConfigError
-from robench.models.passes import counted
 from robench.radius import BALLS, Norm
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 LINF = Threat("Linf", 0.05)
 FEW = {f"{norm.lower()}.steps": 2 for norm in BALLS}
@@ -246,11 +246,7 @@ def test_passes_of_a_step(
     changes = {"norms": norms} | {f"{norm.lower()}.steps": steps for norm in BALLS}
     model, chosen = tiny.classifier(), make(how, **changes)
     run.state = chosen.init(model, run)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / len(batch.y), passes.backwards / len(batch.y)
-    assert found == (declared.forwards, declared.backwards)
+    assert spent(chosen, model, batch, run) == chosen.passes("train")
 
 
 def test_passes_are_those_of_the_papers() -> None:

@@ -16,7 +16,6 @@ from robench.data.batches import Batch
 from robench.data.load import Data
 from robench.errors import ConfigError
 from robench.models.generator import Generator
-from robench.models.passes import counted
 from robench.models.supplied import Supplied
 from robench.threat import Threat
 from robench.training.epochs import new_run
@@ -24,6 +23,7 @@ from robench.training.method import Method, Run, Stage, State, method
 from robench.training.mixed import IMAGES, Mixed
 from robench.training.recipe import Recipe
 from robench.training.train import Trained, train
+from tests.methods.costs import spent
 from tests.mortal import Killed, Mortal
 
 LINF = Threat("Linf", float(tiny.FACTS.eps["Linf"]))
@@ -255,11 +255,8 @@ def test_passes_are_the_inner_methods(name: str, batch: Batch) -> None:
     run, chosen = with_file(), port(inner=name, extra="a.npz")
     model = chosen.build(tiny.classifier, run)
     run.state = chosen.init(model, run)
-    with counted(model) as spent:
-        chosen.step(model.train(), batch, run, torch.optim.SGD(model.parameters(), 0.1))
     declared = method(name).passes("train")
-    assert chosen.passes("train") == declared
-    assert (spent.forwards, spent.backwards) == (64 * declared.forwards, 64 * declared.backwards)
+    assert spent(chosen, model, batch, run) == chosen.passes("train") == declared
 
 
 def test_a_method_with_a_module_and_stages_of_its_own_fits_inside() -> None:

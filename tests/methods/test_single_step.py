@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
 from robench.data.batches import Batch
-from robench.models.passes import counted
+from robench.models.passes import Passes
 from robench.radius import NORMS, Norm
 from robench.threat import Threat
 from robench.training.epochs import rounds
 from robench.training.method import Method, Run, method
 from robench.training.recipe import Recipe
 from tests.conftest import Unsure
+from tests.methods.costs import spent
 
 EPS = 0.05
 RADIUS: dict[Norm, float] = {"Linf": EPS, "L2": 0.5}
@@ -461,11 +462,7 @@ def test_passes_of_a_step(
     name: str, changes: dict[str, object], forwards: int, backwards: int, batch: Batch, run: Run
 ) -> None:
     model, chosen = tiny.classifier(), method(name, changes=changes)
-    with counted(model) as passes:
-        chosen.step(model, batch, run, torch.optim.SGD(model.parameters(), 0.1))
-    declared = chosen.passes("train")
-    found = passes.forwards / 64, passes.backwards / 64
-    assert found == (declared.forwards, declared.backwards) == (forwards, backwards)
+    assert spent(chosen, model, batch, run) == chosen.passes("train") == Passes(forwards, backwards)
 
 
 def test_presets_are_the_authors() -> None:
