@@ -18,6 +18,7 @@ from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
 from tests.methods.costs import spent
+from tests.methods.gradients import gradients
 
 LINF = Threat("Linf", 0.1)
 PLAIN: dict[str, object] = {"weight": 0, "natural_share": 0}
@@ -82,13 +83,8 @@ def test_without_weight_loss_and_gradients_are_adversarial_trainings(
     batch: Batch, run: Run
 ) -> None:
     """With batch normalisation, which is why weights are the next test's."""
-    found = []
-    for chosen in (make(**PLAIN), method("madry")):
-        torch.manual_seed(1)
-        model = tiny.classifier()
-        x_adv = chosen.perturb(model.eval(), batch, run)
-        loss = chosen.loss(model.train(), batch, x_adv, run)
-        found.append([x_adv, loss, *torch.autograd.grad(loss, list(model.parameters()))])
+    chosen = make(**PLAIN)
+    found = [gradients(one, batch, run) for one in (chosen, method("madry"))]
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 

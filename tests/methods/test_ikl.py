@@ -20,6 +20,7 @@ from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
 from tests.methods.costs import spent
+from tests.methods.gradients import gradients
 
 LINF = Threat("Linf", 0.1)
 IKL = plugins.get("methods", "ikl").load()
@@ -140,15 +141,6 @@ def test_the_squared_error_over_pairs_is_half_a_variance(
     assert found >= 0
     shifted = squared_error(tensor + 7, weights).item()  # logits matter by their differences
     assert shifted == pytest.approx(found, rel=1e-9, abs=1e-9)
-
-
-def gradients(chosen: Method, batch: Batch, run: Run) -> list[Tensor]:
-    torch.manual_seed(1)
-    model = tiny.classifier()
-    torch.manual_seed(3)
-    x_adv = chosen.perturb(model.eval(), batch, run)
-    loss = chosen.loss(model.train(), batch, x_adv, run)
-    return [loss, *torch.autograd.grad(loss, list(model.parameters()))]
 
 
 def test_without_both_parts_it_is_natural_training(batch: Batch) -> None:

@@ -18,6 +18,7 @@ from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
 from tests.methods.costs import spent
+from tests.methods.gradients import gradients
 
 LINF = Threat("Linf", 0.1)
 
@@ -135,14 +136,6 @@ def test_without_weight_and_noise_it_trains_as_natural_training_does(
     assert torch.equal(trained(make(weight=0, sigma=0), batch, run), natural)
     assert not torch.equal(trained(make(sigma=0), batch, run), natural)
     assert not torch.equal(trained(make(weight=0, sigma=0.1), batch, run), natural)
-
-
-def gradients(chosen: Method, batch: Batch, run: Run) -> list[Tensor]:
-    torch.manual_seed(1)
-    model = tiny.classifier()
-    x_adv = chosen.perturb(model.eval(), batch, run)
-    loss = chosen.loss(model.train(), batch, x_adv, run)
-    return [loss, *torch.autograd.grad(loss, list(model.parameters()))]
 
 
 @pytest.mark.parametrize(("weight", "eps"), [(0.0, 0.1), (1.0, 0.0)])

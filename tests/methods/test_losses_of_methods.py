@@ -12,9 +12,10 @@ from robench.check import tiny
 from robench.data.batches import Batch
 from robench.models.passes import Passes
 from robench.threat import Threat
-from robench.training.method import Method, Run, crafting, method
+from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
 from tests.methods.costs import spent
+from tests.methods.gradients import gradients
 
 
 @pytest.fixture
@@ -108,16 +109,6 @@ def test_natural_ignores_the_attack_and_madry_sees_nothing_else(
     assert loss_of(method("natural"), unsure, attacked) == natural
     assert loss_of(method("madry"), unsure, attacked) == adversarial
     assert natural != adversarial
-
-
-def gradients(chosen: Method, batch: Batch, run: Run) -> list[Tensor]:
-    """Gradients of a method's loss at its own adversarial images, from one seed."""
-    torch.manual_seed(0)
-    model = tiny.classifier()
-    with crafting(model, "eval"):
-        x_adv = chosen.perturb(model, batch, run)
-    loss = chosen.loss(model, batch, x_adv, run)
-    return list(torch.autograd.grad(loss, list(model.parameters())))
 
 
 def test_trades_without_its_kl_is_natural_training(batch: Batch, run: Run) -> None:

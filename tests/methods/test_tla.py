@@ -28,6 +28,7 @@ from robench.models.passes import counted
 from robench.threat import Threat
 from robench.training.method import Method, Run, method
 from tests.conftest import Unsure
+from tests.methods.gradients import gradients
 
 LINF = Threat("Linf", 0.1)
 STILL: dict[str, object] = {"attack.start": "none"}
@@ -121,13 +122,8 @@ def test_without_weight_it_is_adversarial_training(
     negative: str, positives: str, batch: Batch, run: Run
 ) -> None:
     """Loss and gradients; with batch normalisation, which is why weights are another test's."""
-    found = []
-    for chosen in (make(weight=0, negative=negative, positives=positives), method("madry")):
-        torch.manual_seed(1)
-        model = tiny.classifier()
-        x_adv = chosen.perturb(model.eval(), batch, run)
-        loss = chosen.loss(model.train(), batch, x_adv, run)
-        found.append([x_adv, loss, *torch.autograd.grad(loss, list(model.parameters()))])
+    chosen = make(weight=0, negative=negative, positives=positives)
+    found = [gradients(one, batch, run) for one in (chosen, method("madry"))]
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
