@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from robench.adversary.blurred import Blurred
+from robench.adversary.bpda import BPDA
 from robench.adversary.pgd import PGD, PGDAttack
+from robench.adversary.square import Square
 from robench.check import tiny
 from robench.data.batches import Batch
 from robench.data.catalogue import DATASETS
@@ -131,3 +134,15 @@ def test_pgd_is_fooled_and_bpda_is_not() -> None:
     model = deployed(chosen)
     assert standing(model, PGDAttack(pgd=PGD(steps=20)), 0.3) > 0.9
     assert standing(model, adaptive, 0.3) < 0.1
+
+
+def test_it_breaks_more_than_pgd_on_the_margin_and_a_black_box() -> None:
+    """With an adversarially trained method inside, where those two leave half and more."""
+    chosen, eps = method("thermometer"), 0.235
+    model, adaptive = deployed(chosen), chosen.adaptive("Linf")
+    assert adaptive is not None
+    weaker = BPDA(attack=PGDAttack(pgd=PGD(steps=40), loss="margin"))
+    left = standing(model, adaptive, eps)
+    assert left < 0.3
+    assert standing(model, Blurred(attack=weaker, radius=0.5, draws=5), eps) > left + 0.2
+    assert standing(model, Square(queries=1000), eps) > left + 0.2
