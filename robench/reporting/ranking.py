@@ -74,7 +74,8 @@ def _ladder(summary: Summary, ranks: list[Rank], look: Look, folder: Path, name:
                 axes.axhspan(step - 0.5, step + 0.5, color="0.93", lw=0, zorder=0)
             rows.append({"group": rank.group, "method": rank.label, "natural": line.natural.mean,
                          "worst": worst.mean, "low": worst.low, "high": worst.high})  # fmt: skip
-        axes.set_yticks(range(len(ranks)), [rank.label for rank in ranks], fontsize=7)
+        names = [words.named(summary, lines[rank.label]) for rank in ranks]
+        axes.set_yticks(range(len(ranks)), names, fontsize=7)
         axes.set_ylim(len(ranks) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"accuracy (%), robust at {summary.shared['norm']} {summary.headline}")
@@ -106,4 +107,5 @@ def _row(summary: Summary, rank: Rank, line: Line) -> list[str]:
     worst = words.estimate(line.worst[summary.headline], n)
     behind = points(rank.behind) if rank.behind else ""
     passes = "-" if math.isnan(line.cost) else f"{line.cost / 1e6:.3g}"
-    return [str(rank.group), words.escaped(line.label), worst, behind, passes]
+    label = words.escaped(words.named(summary, line))
+    return [str(rank.group), label, worst, behind, passes]

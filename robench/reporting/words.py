@@ -138,11 +138,15 @@ def _where(failure: Failure) -> str:
     return f" at {', '.join(failure.where)}" if failure.where else ""
 
 
-def _row(summary: Summary, line: Line, n: int) -> list[str]:
+def named(summary: Summary, line: Line) -> str:
+    """A method with its marks, and its number of seeds where others have more."""
     seeds = len(line.seeds)
-    short = seeds < summary.seeds
     marks = " †" * bool(line.deviates) + " ‡" * bool(line.control)
-    label = line.label + marks + f" (n={seeds})" * short
+    return line.label + marks + f" (n={seeds})" * (seeds < summary.seeds)
+
+
+def _row(summary: Summary, line: Line, n: int) -> list[str]:
+    seeds, label = len(line.seeds), named(summary, line)
     values = {
         "gap": "-" if math.isnan(line.gap) else percent(line.gap, n),
         "last": mean(line.last, n, seeds),
