@@ -58,9 +58,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Outside:
     return undisturbed
 
 
-def check_goes_on(outside: Outside, whole: Outside) -> None:
-    """The same command ends what was begun, without its first epochs."""
-    code, said = outside.run(*GRID)
+def check_goes_on(outside: Outside, whole: Outside, jobs: str) -> None:
+    """The same command ends what was begun, without its first epochs; here or in a worker."""
+    code, said = outside.run(*GRID, "--jobs", jobs)
     assert code == 0, said
     assert "epoch 1/20" not in said
     assert "epoch 20/20" in said
@@ -86,7 +86,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     last = said.splitlines()[-1]
     assert last == f"error: stopped by {number.name}; the same command goes on from here"
     assert list(outside.folder.rglob("cell.state-*.pt"))
-    check_goes_on(outside, whole)
+    check_goes_on(outside, whole, jobs)
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_workers_of_a_killed_parent_save_and_end(outside: Outside, whole: Outsid
     else:
         os.kill(worker, signal.SIGKILL)
         raise AssertionError("the worker went on without its parent")
-    check_goes_on(outside, whole)
+    check_goes_on(outside, whole, "0")
 
 
 @pytest.mark.slow
@@ -129,4 +129,4 @@ def test_a_worker_that_is_stopped_alone_leaves_the_run_unfinished(
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1, said
     assert "its process was stopped, and has saved" in said
-    check_goes_on(outside, whole)
+    check_goes_on(outside, whole, "0")
