@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -20,6 +21,9 @@ MARKED = re.compile(r"(<!-- table (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTAL
 CLAIMS = re.compile(r"(<!-- claims -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+CONTROLS = re.compile(r"(<!-- controls -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
 def refreshed(text: str) -> str:
     """The README with the tables that its markers name."""
 
@@ -28,7 +32,8 @@ def refreshed(text: str) -> str:
         (path,) = folder.glob(f"*-{suite}-*.md")
         return match[1] + path.read_text(encoding="utf-8").partition("\n\n")[2] + match[4]
 
-    return CLAIMS.sub(lambda match: match[1] + claims() + match[2], MARKED.sub(table, text))
+    text = CLAIMS.sub(lambda match: match[1] + claims() + match[2], MARKED.sub(table, text))
+    return CONTROLS.sub(lambda match: match[1] + controls() + match[2], text)
 
 
 def claims() -> str:
@@ -38,6 +43,27 @@ def claims() -> str:
     ]
     head = found[0].splitlines(keepends=True)[:2]
     return "".join(head + [line for text in found for line in text.splitlines(keepends=True)[2:]])
+
+
+def controls() -> str:
+    """What a single white-box attack says of the negative controls, and what stands in the end."""
+    rows = pd.read_csv(ROOT / "results" / "field" / "results.csv")
+    rows = rows[rows["control"].notna() | (rows["method"] == "madry")].fillna({"control": "-"})
+    found = rows.pivot_table(
+        values="robust_accuracy", index=["method", "control"], columns="attack"
+    )
+    found["natural"] = rows.groupby(["method", "control"])["natural_accuracy"].mean()
+    lines = [
+        "| method | natural | APGD-CE | worst | broken by |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    found = found.sort_values("worst", ascending=False).reset_index()
+    for row in found.to_dict("records"):
+        shares = " | ".join(
+            f"{100 * row[column]:.1f}" for column in ("natural", "apgd-ce", "worst")
+        )
+        lines.append(f"| `{row['method']}` | {shares} | {row['control']} |")
+    return "\n".join(lines) + "\n"
 
 
 def fences(language: str) -> list[str]:
@@ -55,7 +81,7 @@ def commands() -> list[str]:
 def test_tables_are_the_committed_results() -> None:
     text = README.read_text(encoding="utf-8")
     assert len(MARKED.findall(text)) == 5
-    assert len(CLAIMS.findall(text)) == 1
+    assert len(CLAIMS.findall(text)) == len(CONTROLS.findall(text)) == 1
     assert refreshed(text) == text, "run make readme"
 
 
