@@ -18,7 +18,7 @@ from robench.analysis.union import UnionTable, unions
 from robench.errors import ConfigError, StoreError
 from robench.names import in_a_file_name
 from robench.reporting import claims as said
-from robench.reporting import figures, measures, tables, traces
+from robench.reporting import figures, measures, sweeps, tables, traces
 from robench.reporting import ranking as order
 from robench.reporting import unions as united
 from robench.reporting.words import escaped
@@ -158,7 +158,7 @@ def _figures(summary: Summary, look: figures.Look, folder: Path, name: str) -> l
     if not summary.lines:
         return []
     places = summary, look, folder / "figures", name
-    return [figures.tradeoff(*places), figures.curve(*places)]
+    return [figures.tradeoff(*places), figures.curve(*places), *sweeps.draw(*places)]
 
 
 def _ranked(
