@@ -99,14 +99,15 @@ def _draw(
 def _curve(axes: Axes, summary: Summary, sweep: Sweep, look: Look) -> list[dict[str, object]]:
     """Robust accuracy with its intervals, natural accuracy dashed; the rows behind them."""
     colour, marker = look[sweep.lines[0][1].label]
+    said = f"{sweep.label} by {sweep.setting}"  # the label alone may be a line with the default
     values = [value for value, _ in sweep.lines]
     worst = [line.worst[summary.headline] for _, line in sweep.lines]
     natural = [line.natural for _, line in sweep.lines]
     below, above = zip(*((b[0], a[0]) for b, a in map(bars, worst)), strict=True)
     axes.errorbar(values, [100 * w.mean for w in worst], yerr=(below, above), fmt=f"-{marker}",
-                  color=colour, capsize=2, elinewidth=0.8, ms=4, label=sweep.label)  # fmt: skip
+                  color=colour, capsize=2, elinewidth=0.8, ms=4, label=said)  # fmt: skip
     axes.plot(values, [100 * n.mean for n in natural], "--", color=colour, lw=1,
-              label=f"{sweep.label}, natural")  # fmt: skip
+              label=f"{said}, natural")  # fmt: skip
     return [
         {"method": sweep.label, "setting": sweep.setting, "value": value, "natural": n.mean,
          "worst": w.mean, "low": w.low, "high": w.high}
