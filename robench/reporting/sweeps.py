@@ -49,7 +49,10 @@ def sweeps(summary: Summary) -> list[Sweep]:
 def _places(label: str) -> Iterator[tuple[str, str, float]]:
     """For each setting that is a number: the label without it, its name, its value."""
     parts = re.fullmatch(r"([^\[]+)\[(.*)\](.*)", label)
-    settings = parts[2].split(",") if parts else []
+    if parts is None:
+        return
+    method, inside, version = parts.groups()
+    settings = inside.split(",")
     for at, setting in enumerate(settings):
         name, _, value = setting.partition("=")
         try:
@@ -57,7 +60,7 @@ def _places(label: str) -> Iterator[tuple[str, str, float]]:
         except (ValueError, ArithmeticError):
             continue
         rest = ",".join(settings[:at] + settings[at + 1 :])
-        yield f"{parts[1]}[{rest}]{parts[3]}".replace("[]", ""), name, number  # type: ignore[index]
+        yield method + f"[{rest}]" * bool(rest) + version, name, number
 
 
 def draw(summary: Summary, look: Look, folder: Path, name: str) -> list[Path]:
