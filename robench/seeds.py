@@ -26,7 +26,7 @@ def seeded(seed: int) -> Iterator[None]:
     before = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        _seed(seed)
         np.random.seed(seed)
         random.seed(seed)
         try:
@@ -34,6 +34,17 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])
+
+
+def _seed(seed: int) -> None:
+    """Seed torch, and an accelerator's generators where there is one, even if it is not in use yet.
+
+    Without one torch would keep, for its first use, each seed with the stack it came from.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 def generators() -> dict[str, Any]:

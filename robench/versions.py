@@ -2,6 +2,7 @@
 
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 
 
 @cache
@@ -13,5 +14,7 @@ def version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
+        if find_spec(package) is None:  # all that is installed need not be read, which takes long
+            return None
         names = metadata.packages_distributions().get(package, [])
         return metadata.version(names[0]) if names else None

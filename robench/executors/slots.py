@@ -18,7 +18,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-PRELOAD = ["robench.run", "sklearn.datasets"]
+PRELOAD = ["robench.run", "torch._dynamo", "sklearn.datasets"]
 """What workers find imported: torch, and what else takes long."""
 
 PAUSE = 0.1

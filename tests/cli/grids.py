@@ -9,7 +9,10 @@ from tests.conftest import Outcome
 
 Robench = Callable[..., Outcome]
 
-QUICK = ("--train-limit", "96", "--test-limit", "40", "--set", "recipe.epochs=1")
+QUICK = (
+    "--train-limit", "96", "--test-limit", "40", "--set", "recipe.epochs=1",
+    "--set", "recipe.validation_images=40", "--set", "recipe.validation_steps=1",
+)  # fmt: skip
 
 
 def write_suite(name: str, attack: str) -> None:

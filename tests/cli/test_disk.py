@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from robench import saving
 from robench.store import files
 from tests.cli.grids import QUICK, Robench, table
 
@@ -62,6 +63,7 @@ def test_a_disk_that_is_full_for_a_moment_costs_nothing(
 def test_weights_that_cannot_be_written_cost_the_last_epoch_only(
     robench: Robench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(saving, "SHARE", 0)  # epochs so short would not each be saved
     grid = ("run", "-m", "natural", *QUICK, "--set", "recipe.epochs=5")
     with monkeypatch.context() as patch:
         fail_for(patch, ".safetensors", errno.ENOSPC)

@@ -76,8 +76,8 @@ def test_other_recipes_are_never_averaged(robench: Robench) -> None:
     found = table()
     assert found["recipe_key"].nunique() == 2
     report = robench("report").out
-    assert "recipe epochs=1, attacked" in report
-    assert "recipe epochs=1 lr=0.01, attacked" in report
+    assert "recipe epochs=1 validation_images=" in report.replace("\n", "")
+    assert "recipe epochs=1 lr=0.01 validation_images=" in report.replace("\n", "")
     assert report.count("\nnatural ") == 2
 
 

@@ -12,10 +12,10 @@ import pytest
 from tests.executors.outside import Outside
 
 GRID = (
-    "run", "-m", "madry", "--suite", "quick", "--train-limit", "256", "--test-limit", "40",
+    "run", "-m", "madry", "--suite", "quick", "--train-limit", "96", "--test-limit", "20",
     "--set", "recipe.epochs=20", "--set", "recipe.validate_every=10",
 )  # fmt: skip
-"""Some seconds of training."""
+"""A few seconds of training."""
 
 
 def wait_for(folder: Path, epoch: int) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from robench.store.cell import cell_name, evaluation_name
 from robench.store.files import digest
 from robench.store.records import SEAL
+from tests.cli.grids import QUICK
 from tests.fuzz.mutations import Edit, Patch, as_json, edited, edits, patched, patches
-from tests.fuzz.sandbox import LOCAL, QUICK, Answer, Fault, base, call, judged, sandbox
+from tests.fuzz.sandbox import LOCAL, Answer, Fault, base, call, judged, sandbox
 
 Command = Literal["status", "report", "run", "again", "binarise"]
 

@@ -22,12 +22,12 @@ from unittest import mock
 import torch
 
 from robench import plugins
+from tests.cli.grids import QUICK
 from tests.drawing import quickly_drawn
 
 LONGEST = 60.0
 """Seconds after which a command is taken to hang."""
 
-QUICK = ("--train-limit", "96", "--test-limit", "40", "--set", "recipe.epochs=1")
 LOCAL = Path("results/local")
 
 
