@@ -138,7 +138,9 @@ def test_every_command_runs(
     # The default grid, at a size for tests: `make run` runs it whole.
     monkeypatch.setenv("ROBENCH_TRAIN_LIMIT", "64")
     monkeypatch.setenv("ROBENCH_TEST_LIMIT", "16")
-    monkeypatch.setenv("ROBENCH_SET", "recipe.epochs=2")
+    monkeypatch.setenv(
+        "ROBENCH_SET", "recipe.epochs=2 recipe.validation_images=40 recipe.validation_steps=1"
+    )
     ran = []
     for command in commands():
         arguments = shlex.split(command)[1:]

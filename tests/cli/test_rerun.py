@@ -56,7 +56,7 @@ def test_an_interrupted_cell_is_begun_again(robench: Robench, mood: Callable[[st
 def test_two_processes_share_a_folder_and_compute_each_cell_once(tmp_path: Path) -> None:
     main = "from robench.cli.main import main; main()"
     wanted = ("--suite", "quick", "--set", "recipe.epochs=2")
-    grid = ("-m", "natural,madry", "--seeds", "0-1", *QUICK, *wanted)
+    grid = ("-m", "natural,madry", "--seeds", "0-1", *QUICK, *wanted, "--jobs", "0")
     command = [sys.executable, "-c", main, "run", *grid]
     both = [
         subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ)
