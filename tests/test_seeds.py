@@ -33,3 +33,13 @@ def test_seeding_repeats_and_gives_everything_back() -> None:
     with seeded(7):
         assert draw() == inside
     assert [first, draw()] == expected
+
+
+def test_a_seed_means_what_it_means_to_torch() -> None:
+    kept = len(torch.cuda._queued_calls)
+    with seeded(7):
+        inside = torch.rand(3)
+    if not torch.accelerator.is_available():  # nothing is kept for one that is not there
+        assert len(torch.cuda._queued_calls) == kept
+    torch.manual_seed(7)
+    assert torch.equal(torch.rand(3), inside)
