@@ -20,6 +20,8 @@ train-limit = 96
 test-limit = 40
 [set]
 "recipe.epochs" = 1
+"recipe.validation_images" = 40
+"recipe.validation_steps" = 1
 
 [[grid]]
 seeds = "0-1"

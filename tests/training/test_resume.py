@@ -25,7 +25,10 @@ from robench.training.train import Checkpoint, Trained, train
 from tests.mortal import Killed, Mortal
 
 THREAT = Threat("Linf", float(tiny.FACTS.eps["Linf"]))
-RECIPE = replace(tiny.RECIPE, epochs=3, validate_every=1, batch_size=48, augment="crop-flip", pad=1)
+RECIPE = replace(
+    tiny.RECIPE, epochs=3, validate_every=1, validation_steps=2, batch_size=48, augment="crop-flip",
+    pad=1,
+)  # fmt: skip
 IMAGES = 132
 STEPS = 3
 """Of an epoch; the last batch is a smaller one."""
