@@ -12,12 +12,10 @@ import pandas as pd
 import pytest
 
 from robench.cli.main import main
+from tests.cli import grids
 
 MAIN = "from robench.cli.main import main; main()"
-QUICK = (
-    "--suite", "quick", "--train-limit", "96", "--test-limit", "40",
-    "--set", "recipe.validation_images=40", "--set", "recipe.validation_steps=1",
-)  # fmt: skip
+QUICK = (*grids.QUICK, "--suite", "quick")
 """Two batches an epoch."""
 
 
@@ -37,7 +35,13 @@ class Outside:
         return process
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Exit code and standard error of an undisturbed command: this process runs it."""
+        """Exit code, and standard error with its lines unwrapped."""
+        process = self.begin(*arguments)
+        _, said = process.communicate(timeout=300)
+        return process.returncode, said
+
+    def here(self, *arguments: str) -> tuple[int, str]:
+        """The same by this process, which has imported torch, for what nothing disturbs."""
         said = io.StringIO()
         quiet = redirect_stdout(io.StringIO()), redirect_stderr(said)
         with chdir(self.folder), quiet[0], quiet[1], pytest.raises(SystemExit) as end:

@@ -41,7 +41,7 @@ def test_every_end_costs_its_cell_alone_and_is_recorded(outside: Outside) -> Non
             assert record["saved"]["file"].startswith("cell.state-")  # of the first epoch
     # Now that the reason is gone, what failed goes on from its first epoch.
     (outside.folder / "well").touch()
-    code, said = outside.run(*grid, "--rerun", "failed")
+    code, said = outside.here(*grid, "--rerun", "failed")
     assert code == 0, said
     assert "epoch 1/2" not in said
     assert said.count("epoch 2/2") == len(ENDS)

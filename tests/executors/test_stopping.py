@@ -53,14 +53,14 @@ def curve(outside: Outside) -> list[list[str]]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Outside:
     """The same grid, undisturbed."""
     undisturbed = Outside(tmp_path_factory.mktemp("whole"))
-    assert undisturbed.run(*GRID, "--jobs", "0")[0] == 0
+    assert undisturbed.here(*GRID, "--jobs", "0")[0] == 0
     undisturbed.end()
     return undisturbed
 
 
 def check_goes_on(outside: Outside, whole: Outside, jobs: str) -> None:
     """The same command ends what was begun, without its first epochs; here or in a worker."""
-    code, said = outside.run(*GRID, "--jobs", jobs)
+    code, said = outside.here(*GRID, "--jobs", jobs)
     assert code == 0, said
     assert "epoch 1/20" not in said
     assert "epoch 20/20" in said
