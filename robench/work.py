@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from robench import device, networks
+from robench.adversary.suite import Suite
 from robench.data.load import Data
 from robench.entries import about, failure, finished, header, outcome, saved
 from robench.errors import Diverged, WriteError
@@ -123,7 +124,7 @@ def evaluate_cell(
     records = [
         header(ATTACKED, evaluation.key, evaluation.identity, data, watch.run)
         | {"cell": cell.name, "weights": kept["sha256"], "epoch": kept["epoch"]}
-        | {"verdict": plan.suites[evaluation.suite].verdict}
+        | _of_suite(plan.suites[evaluation.suite])
         for evaluation in together
     ]
     paths = [folder.outcome(evaluation) for evaluation in together]
@@ -168,6 +169,11 @@ def crashed(job: Job, folder: CellFolder, reason: str, tail: str, watch: Watch) 
         watch.tell(Warned(f"{label}: {reason}"))
 
 
+def _of_suite(suite: Suite) -> Plain:
+    """What a record says of the numbers that its suite gives."""
+    return {"verdict": suite.verdict} | ({"note": suite.note} if suite.note else {})
+
+
 def describe(job: Job, *together: Evaluation) -> str:
     """Evaluations in words: ``madry seed 0 best quick Linf 4/255, 8/255``."""
     first, radii = together[0], ", ".join(show_eps(evaluation.eps) for evaluation in together)
@@ -189,9 +195,12 @@ def _attack(
 
     threats = [Threat(evaluation.norm, float(evaluation.eps)) for evaluation in together]
     seed, suite = derive(cell.seed, first.suite), plan.suites[first.suite]
+    drawing, stand_in = job.method.stochastic, plan.stand_ins.get(first.suite)
     if suite.measures:
-        return measure(model, suite, data, threats, seed, after, saver)
-    own, stand_in = job.method.adaptive(first.norm), plan.stand_ins.get(first.suite)
+        return measure(
+            model, suite, data, threats, seed, after, saver, stochastic=drawing, stand_in=stand_in
+        )
+    own = job.method.adaptive(first.norm)
     suite, stand_in = suite.including(own), stand_in and stand_in.including(own)
     if first.sources:
         suite = suite.on(
@@ -204,7 +213,7 @@ def _attack(
         threats,
         seed,
         after,
-        stochastic=job.method.stochastic,
+        stochastic=drawing,
         stand_in=stand_in,
         keeper=saver,
     )

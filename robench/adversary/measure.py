@@ -1,5 +1,6 @@
 """What a suite may say of a trained model besides robust accuracy: numbers and curves."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,6 +53,11 @@ class Measure(Protocol):
     def __call__(self, model: nn.Module, data: Data, threat: Threat, /) -> Reading:
         """Numbers of the test part; the model is in eval mode, torch's generators are seeded."""
         ...
+
+
+Together = Callable[[Mapping[str, Reading]], Reading]
+"""The readings of a suite's measures, by name, to what they come to: image by image, not on average
+where that can be helped."""
 
 
 def features(model: nn.Module, x: Tensor, chunk: int = 500) -> Tensor:

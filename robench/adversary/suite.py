@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from robench import plugins, settings
 from robench.adversary.attack import Attack, attempt, right
-from robench.adversary.measure import Measure
+from robench.adversary.measure import Measure, Together
 from robench.adversary.packages import EXTRA
 from robench.adversary.standard import RAND, STANDARD, holds
 from robench.adversary.transfer import Crafted, crafted_on, sources
@@ -24,6 +24,9 @@ from robench.versions import version
 
 ADAPTIVE = "adaptive"
 """What tables call a method's own attack."""
+
+TOGETHER = "together"
+"""What tables call what all measures of a suite come to."""
 
 Verdict = Literal["full", "audited", "stochastic", "upper-bound", "none"]
 
@@ -61,6 +64,10 @@ class Suite:
     """The suite that takes its place on a stochastic model."""
     measures: Mapping[str, Measure] = field(default_factory=dict)
     """What it looks at instead of attacking."""
+    together: Together | None = None
+    """What all its measures come to, where they come to anything."""
+    note: str = ""
+    """What a reader of its numbers has to know; none: that they are no robust accuracy."""
 
     def __post_init__(self) -> None:
         """Refuse what no table could show, and a claim that the attacks do not bear out."""
@@ -86,10 +93,12 @@ class Suite:
             )
         if bool(self.measures) != (self.verdict == "none"):
             raise PluginError("a suite with measures, and no other, has the verdict 'none'")
+        if (self.together or self.note) and not self.measures:
+            raise PluginError("only of measures something comes together, or has to be noted")
         for name in (*self.attacks, *self.measures):
             if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
                 raise PluginError(f"attack {name!r} should be small letters, digits, . and -")
-            if name in ("natural", "worst"):
+            if name in ("natural", "worst", TOGETHER):
                 raise PluginError(f"an attack cannot be called {name!r}, the table's own word")
 
     @property
@@ -134,7 +143,10 @@ class Suite:
 
     def plain(self) -> list[Plain]:
         """Its attacks or measures in order, each with its name, what it is and every setting."""
-        parts: list[tuple[str, Attack | Measure]] = [*self.attacks.items(), *self.measures.items()]
+        parts: list[tuple[str, Attack | Measure | Together]]
+        parts = [*self.attacks.items(), *self.measures.items()]
+        if self.together:
+            parts.append((TOGETHER, self.together))
         return [{"name": name, **_plain(part)} for name, part in parts]
 
     def rules(self) -> Plain:
@@ -171,7 +183,7 @@ class Suite:
             yield name, stands.clone()
 
 
-def _plain(attack: Attack | Measure) -> Plain:
+def _plain(attack: Attack | Measure | Together) -> Plain:
     if is_dataclass(attack) or inspect.isroutine(attack) or isinstance(attack, partial):
         found = settings.plain_value(attack)
         return found if isinstance(found, dict) else {"is": found}

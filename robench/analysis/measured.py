@@ -37,6 +37,8 @@ class Measured:
     curves: tuple[Drawn, ...]
     failures: tuple[str, ...]
     """What failed and why."""
+    note: str
+    """What a reader of the numbers has to know; empty: that they are no robust accuracy."""
 
 
 def measured(measures: pd.DataFrame, curves: pd.DataFrame) -> list[Measured]:
@@ -52,15 +54,24 @@ def measured(measures: pd.DataFrame, curves: pd.DataFrame) -> list[Measured]:
 
 def _measured(key: Iterable[Any], rows: pd.DataFrame, curves: pd.DataFrame) -> Measured:
     fine = rows[rows["status"] == "ok"]
-    if fine["measure"].nunique() > 1:
-        fine = fine.assign(name=fine["measure"] + ": " + fine["name"])
+    fine = fine.assign(name=_names(fine))
     return Measured(
         {n: None if pd.isna(value) else value for n, value in zip(SHARED, key, strict=True)},
         tuple(fine["name"].unique()),
         {str(label): _column(part) for label, part in fine.groupby("label")},
         tuple(_drawn(fine, curves)),
         tuple(_failure(row) for row in rows[rows["status"] != "ok"].to_dict("records")),
+        str(rows["note"].fillna("").iloc[0]),
     )
+
+
+def _names(rows: pd.DataFrame) -> pd.Series:
+    """With that of the measure where there are several; what all come to has none of its own."""
+    names, measures = rows["name"].fillna(""), rows["measure"]
+    if measures.nunique() < 2:
+        return names.mask(names == "", measures)
+    named = measures.mask(names != "", measures + ": " + names)
+    return named.mask(measures == "together", names)
 
 
 def _column(rows: pd.DataFrame) -> dict[str, Estimate]:
@@ -80,7 +91,9 @@ def _drawn(group: pd.DataFrame, curves: pd.DataFrame) -> list[Drawn]:
     keys = group.drop_duplicates("key")[["key", "label"]]
     points = curves.merge(keys, on="key")
     found = []
-    for name, part in points.groupby("curve", sort=False):
+    several = points["measure"].nunique() > 1
+    for (measure, curve), part in points.groupby(["measure", "curve"], sort=False):
+        name = f"{measure}: {curve}" if several else curve
         over = part.groupby(["label", "x"])["y"].agg(["mean", "min", "max"]).reset_index()
         lines = {
             str(label): tuple(line[c].tolist() for c in ("x", "mean", "min", "max"))

@@ -159,7 +159,7 @@ def suite_key(identity: Plain) -> str:
 
 def measures(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
     """A row for each number that a suite measured; of one that failed, a row that says why."""
-    common = _of_evaluation(cell, evaluation)
+    common = _of_evaluation(cell, evaluation) | {"note": evaluation.get("note", "")}
     if evaluation["status"] != "ok":
         if evaluation["verdict"] == "none":
             yield common

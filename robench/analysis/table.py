@@ -35,8 +35,8 @@ _OF_MEASURES = tuple(name for name in RESULTS[: RESULTS.index("n")] if name != "
 COLUMNS = {
     "results": RESULTS,
     "measures": (
-        *_OF_MEASURES, "measure", "name", "value", "low", "high", "n", "status", "reason", "device",
-        "torch", "packages", "cell", "key",
+        *_OF_MEASURES, "measure", "name", "value", "low", "high", "n", "note", "status", "reason",
+        "device", "torch", "packages", "cell", "key",
     ),
     "curves": ("key", "measure", "curve", "x_label", "y_label", "x", "y"),
     "epochs": (

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from robench.adversary.attack import out_of_memory, right
 from robench.adversary.measure import Curve, Measure, Reading, Value
-from robench.adversary.suite import Suite
+from robench.adversary.suite import TOGETHER, Suite
 from robench.data.load import Data
 from robench.device import full_precision
 from robench.errors import AttackError
 from robench.evaluation.evaluate import Evaluated
 from robench.evaluation.journal import Journal
 from robench.evaluation.outcomes import Outcomes
+from robench.evaluation.probes.outputs import random
 from robench.evaluation.trial import CHUNK, After, Cost
 from robench.keeping import Keeper, State
 from robench.models.passes import Passes, counted
@@ -34,13 +35,22 @@ def measure(
     seed: int,
     after: After,
     keeper: Keeper | None = None,
+    *,
+    stochastic: bool = False,
+    stand_in: Suite | None = None,
 ) -> list[Evaluated]:
-    """Every measure at every radius, in float32; no robust accuracy comes of it.
+    """Every measure at every radius, in float32, and what they come to together.
+
+    Where the model draws, or is said to be ``stochastic``, the suite's stand-in takes its place.
 
     Raises:
         AttackError: a measure failed, or returned what no table can hold.
     """
     model.eval()
+    if stand_in is not None and (
+        stochastic or random(model, data.test.first(32).x()).status == "up"
+    ):
+        suite = stand_in
     found, n, journal = [], len(data.test), Journal(keeper)
     for at, threat in enumerate(threats):
         readings, costs = dict[str, Reading](), dict[str, Cost]()
@@ -53,6 +63,8 @@ def measure(
                     journal.ended()
                 readings[name], costs[name] = _unpacked(known)
                 after(name, at, None, n, n)
+        if suite.together:
+            readings[TOGETHER] = _sound(TOGETHER, suite.together(readings), n)
         outcomes = Outcomes(
             {"natural": natural.cpu().numpy()},
             data.test.y.cpu().numpy(),
@@ -98,10 +110,16 @@ def _looked(
     after = model.state_dict()
     if any(not torch.equal(tensor, after[key]) for key, tensor in before.items()):
         raise AttackError(f"measure {name!r} changed the model")
-    if problem := _problem(reading, len(data.test)):
-        raise AttackError(f"measure {name!r} returned {problem}")
     spent = passes.forwards - forwards, passes.backwards - backwards
-    return reading, Cost(time.perf_counter() - began, *spent)
+    cost = Cost(time.perf_counter() - began, *spent)
+    return _sound(name, reading, len(data.test)), cost
+
+
+def _sound(name: str, reading: Reading, n: int) -> Reading:
+    """The same reading; an error where no table or file can hold it."""
+    if problem := _problem(reading, n):
+        raise AttackError(f"measure {name!r} returned {problem}")
+    return reading
 
 
 def _packed(reading: Reading, cost: Cost) -> State:

@@ -37,7 +37,8 @@ def caption(found: Measured) -> list[str]:
     ]
     several = max((e.seeds for c in found.columns.values() for e in c.values()), default=1) > 1
     return [
-        f"Suite {shared['suite']}, {shared['checkpoint']} checkpoint: this is no robust accuracy.",
+        f"Suite {shared['suite']}, {shared['checkpoint']} checkpoint. "
+        + (found.note or "This is no robust accuracy."),
         "\u00b1 is the standard deviation over seeds."
         if several
         else "Of one seed; 95 % intervals are in measures.csv.",

@@ -152,6 +152,7 @@ class Evaluation(Begun, frozen=True):
     epoch: Count
     verdict: Verdict
     saved: Saved | None = None
+    note: str = ""
 
 
 class Failed(Evaluation, frozen=True, kw_only=True):
