@@ -22,7 +22,7 @@ from robench.training.method import Method, Run
 from robench.training.train import train
 
 _CAPS = {"steps": 20, "restarts": 2, "targets": 3, "queries": 200, "draws": 2}
-"""Settings of attacks that decide how long they take."""
+"""Settings of attacks, and of measures, that decide how long they take."""
 
 _BROKEN = {"Linf": 0.5, "L2": 4.0, "L1": 60.0, "flow": 0.5}
 """Radii at which nothing of an undefended network may stand."""
@@ -32,6 +32,8 @@ def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
     """What is looked at, and how."""
     found = suite(name)
     if found.measures:
+        short = {name: _capped(look) for name, look in found.measures.items()}
+        found = replace(found, measures=short)
         for norm in found.norms:
             threat = Threat(norm, float(tiny.FACTS.eps[norm]))
             what = f"measures in {norm}: model untouched, one seed one result"
