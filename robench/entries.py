@@ -134,8 +134,8 @@ def finished(cell: Cell, label: str, record: Plain, dropped: int = 0) -> Finishe
         found = f"{look['natural']:.1%} natural, {look['robust']:.1%} PGD"
         said = f"best epoch {best['epoch']}: {found} on validation"
     elif record.get("measures"):
-        firsts = [reading["values"][0] for reading in record["measures"].values()]
-        said = ", ".join(f"{first['name']}: {_number(first['value'])}" for first in firsts)
+        firsts = {name: reading["values"][0] for name, reading in record["measures"].items()}
+        said = ", ".join(f"{v['name'] or name}: {_number(v['value'])}" for name, v in firsts.items())
     elif "stands" in record:
         stands = [count / record["n"] for count in record["stands"].values()]
         said = f"natural {stands[0]:.1%}, worst {stands[-1]:.1%}"

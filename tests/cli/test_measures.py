@@ -203,7 +203,7 @@ def test_a_number_that_is_not_defined_is_empty_in_the_table_and_null_in_the_reco
     assert some == {"name": "some", "value": 0.5, "n": 4, "low": 0.25, "high": 0.75}
     text = Path("results/local/measures.csv").read_text(encoding="utf-8").splitlines()
     assert "own,none,,,,3,,ok," in text[1]
-    assert "own,some,0.5,0.25,0.75,4,ok," in text[2]
+    assert "own,some,0.5,0.25,0.75,4,,ok," in text[2]
     points = tables("curves").to_dict("records")
     assert [(p["x_label"], p["y_label"], p["x"], p["y"]) for p in points] == [
         ("from", "to", 0, 1),

@@ -16,7 +16,7 @@ def table(labels: list[str], names: list[str]) -> Measured:
     numbers = dict.fromkeys(names, Estimate(0.123, 0.456, 0.1, 0.2, 3))
     shared: dict[str, object] = {**dict.fromkeys(KEYS, "some"), "train_limit": None}
     shared["test_limit"] = None
-    return Measured(shared, tuple(names), dict.fromkeys(labels, numbers), (), ())
+    return Measured(shared, tuple(names), dict.fromkeys(labels, numbers), (), (), "")
 
 
 def shown(found: Measured) -> str:
