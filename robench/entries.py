@@ -134,8 +134,8 @@ def finished(cell: Cell, label: str, record: Plain, dropped: int = 0) -> Finishe
         found = f"{look['natural']:.1%} natural, {look['robust']:.1%} PGD"
         said = f"best epoch {best['epoch']}: {found} on validation"
     elif record.get("measures"):
-        firsts = {name: reading["values"][0] for name, reading in record["measures"].items()}
-        said = ", ".join(f"{v['name'] or name}: {_number(v['value'])}" for name, v in firsts.items())
+        firsts = [(name, reading["values"][0]) for name, reading in record["measures"].items()]
+        said = ", ".join(f"{one['name'] or name}: {_number(one['value'])}" for name, one in firsts)
     elif "stands" in record:
         stands = [count / record["n"] for count in record["stands"].values()]
         said = f"natural {stands[0]:.1%}, worst {stands[-1]:.1%}"
