@@ -9,6 +9,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
+from robench.adversary.blackbox.queries import Searched
 from robench.adversary.hunt import Hunt
 from robench.adversary.losses import margin
 from robench.adversary.proposals import proposals
@@ -45,24 +46,30 @@ class Square:
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
-        hunt = Hunt(x, threat)
+        return self.search(model, x, y, threat).x_adv
+
+    def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Searched:
+        """Perturbed images, and what was asked: each start twice, and no proposal in vain."""
+        hunt, asked = Hunt(x, threat), torch.zeros_like(y)
         with torch.no_grad():
             for _ in range(self.restarts):
-                hunt.go(partial(self._search, model), x, y)
-        return hunt.x_adv
+                everyone = torch.arange(len(x), device=x.device)
+                hunt.go(partial(self._search, model, asked), x, y, everyone)
+        return Searched(hunt.x_adv, ~hunt.stands, asked)
 
     def share(self, query: int) -> float:
         """How much of the image the squares of a query cover."""
         return self.area / 2.0 ** bisect_left(_SHRINKS, query)
 
     def _search(
-        self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat
+        self, model: nn.Module, asked: Tensor, x: Tensor, y: Tensor, number: Tensor, threat: Threat
     ) -> tuple[Tensor, Tensor]:
-        """Perturbed images, and which of them are wrong."""
+        """Perturbed images, and which of them are wrong; ``asked`` counts by image number."""
         propose = proposals(x, threat)
         best = propose.start()
         value, wrong = _judged(model, best, y)
         again, _ = _judged(model, best, y)
+        asked[number] += 2
         propose.remember = bool((value - again).abs().max() <= 1e-5 * value.abs().max())
         found, fell, index = best.clone(), wrong, torch.arange(len(x), device=x.device)
         stands = ~fell
@@ -77,6 +84,7 @@ class Square:
             if not len(rows):
                 continue
             values, wrong = _judged(model, candidates, y[rows])
+            asked[number[index[rows]]] += 1
             better = (values > value[rows]) | wrong
             taken = rows[better]
             best[taken], value[taken] = candidates[better], values[better]
