@@ -25,7 +25,7 @@ class Transfer:
 
     source: str
     """The other method."""
-    attack: PGD = field(default_factory=lambda: PGD(steps=40))
+    attack: Attack = field(default_factory=lambda: PGD(steps=40))
     """All its steps are made: an image just over the other model's boundary transfers badly."""
 
     @property

@@ -48,9 +48,11 @@ def test_images_are_crafted_on_the_other_cells_of_the_grid(robench: Robench) -> 
     assert robench("run", *grid).code == 0
     rows = table()
     attacks = rows.groupby("method")["attack"].agg(list)
-    assert attacks["trades"] == ["from-natural", "from-madry", "worst"]
-    assert attacks["natural"] == ["from-madry", "worst"]  # never on itself
-    assert attacks["madry"] == ["from-natural", "worst"]
+    kinds = ("", "mi-fgsm-", "vmi-fgsm-")
+    both = [f"{kind}from-{name}" for kind in kinds for name in ("natural", "madry")]
+    assert attacks["trades"] == [*both, "worst"]
+    assert attacks["natural"] == [*both[1::2], "worst"]  # never on itself
+    assert attacks["madry"] == [*both[::2], "worst"]
     assert set(rows["verdict"]) == {"upper-bound"}
     assert robench("report").code == 0
 
