@@ -59,6 +59,8 @@ class Data:
     """Images from elsewhere to train on besides ``train``."""
     extra_digest: str = ""
     """SHA-256 of all of those, and of their labels, before any limit."""
+    root: Path | None = None
+    """Where files lie; a measure may look for its own there."""
 
 
 def load(
@@ -100,6 +102,7 @@ def load(
         _digest(parts),
         _binding(train_limit, train),
         _binding(test_limit, test),
+        root=root,
     )
 
 

@@ -1,0 +1,1 @@
+"""Common corruptions of images: 15 kinds in four families, each at five severities."""
