@@ -10,6 +10,7 @@ import pandas as pd
 from robench import __version__
 from robench.analysis import claims
 from robench.analysis.claims import Tested
+from robench.analysis.corruption import with_mce
 from robench.analysis.measured import Measured, measured
 from robench.analysis.ranking import ranking
 from robench.analysis.summary import Summary, summaries
@@ -61,7 +62,7 @@ def report(results: Path) -> Report:
     found = (
         summaries(frames["results"]),
         unions(frames["union"]),
-        measured(frames["measures"], frames["curves"]),
+        measured(with_mce(frames["measures"]), frames["curves"]),
         [claims.examine(claim, frames, results) for claim in claims.read_claims(results)],
     )
     if refused is not None:
