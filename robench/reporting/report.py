@@ -15,12 +15,15 @@ from robench.analysis.measured import Measured, measured
 from robench.analysis.ranking import ranking
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import read, write_tables
+from robench.analysis.transfer import Matrix, matrices
+from robench.analysis.transfer import read as read_transfers
 from robench.analysis.union import UnionTable, unions
 from robench.errors import ConfigError, StoreError
 from robench.names import in_a_file_name
 from robench.reporting import claims as said
 from robench.reporting import figures, measures, sweeps, tables, traces
 from robench.reporting import ranking as order
+from robench.reporting import transfer as crossed
 from robench.reporting import unions as united
 from robench.reporting.words import escaped
 from robench.store.files import digest, write_text
@@ -84,6 +87,7 @@ def _write(
 ) -> Path:
     """Every table and figure in a file of its own, and the page."""
     folder = _inside(results)
+    transfers = _matrices(results, problems)
     drawn_together = [[line.label for line in summary.lines] for summary in found]
     for summary in found:
         drawn_together += traces.together(summary, frames["epochs"])
@@ -95,6 +99,7 @@ def _write(
         *_over_norms(over_norms, folder),
         *_attacked(found, frames, look, results),
         *_measured(measuring, look, folder),
+        *_transferred(transfers, folder),
         *_not_trusted(problems),
     ]
     write_text(folder / "tables" / "tables.csv", tables.tidy(found).to_csv(index=False))
@@ -104,6 +109,7 @@ def _write(
     names = [_name(summary.shared) for summary in found]
     names += [_name(table.shared) for table in measuring]
     names += [_name_of_union(union) for union in over_norms]
+    names += [_name_of_transfer(matrix) for matrix in transfers]
     _sweep(folder, names, text)
     return path
 
@@ -147,6 +153,24 @@ def _measured(measuring: list[Measured], look: figures.Look, folder: Path) -> li
         name = _name(table.shared)
         shown = measures.draw(table, look, folder / "figures", name)
         page += _section(folder, name, measures.markdown(table), shown)
+    return page
+
+
+def _matrices(results: Path, problems: list[str]) -> list[Matrix]:
+    """Those of transfer.csv, which a command of its own writes."""
+    try:
+        return matrices(read_transfers(results))
+    except StoreError as error:
+        problems.append(str(error))
+        return []
+
+
+def _transferred(transfers: list[Matrix], folder: Path) -> list[str]:
+    page: list[str] = []
+    for matrix in transfers:
+        name = _name_of_transfer(matrix)
+        drawn = crossed.draw(matrix, folder / "figures", name)
+        page += _section(folder, name, crossed.markdown(matrix), [drawn])
     return page
 
 
@@ -204,6 +228,10 @@ def _name_of_union(table: UnionTable) -> str:
     norms = "-".join(radius.split()[0] for radius in table.radii)
     by = {"by": table.shared["suite"], "suite": "union", "norm": norms}
     return _name({**table.shared, **by})
+
+
+def _name_of_transfer(matrix: Matrix) -> str:
+    return _name({**matrix.shared, "suite": f"transfer-{matrix.shared['attack']}"})
 
 
 def _inside(results: Path) -> Path:

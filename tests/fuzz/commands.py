@@ -62,6 +62,7 @@ OTHERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
     "check": (("methods/mine.py",), ("nothing",)),
     "binarise": (("nowhere",), ("nowhere", "--images", "1"), ("nowhere", "--checkpoint", "last")),
+    "transfer": (("nowhere",), ("nowhere", "--images", "1"), ("nowhere", "--attack", "pgd")),
     "new": (("method", "mine"), ("suite", "mine")),
     "doctor": ((), ("-h",)),
 }  # fmt: skip
