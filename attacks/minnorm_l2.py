@@ -23,7 +23,7 @@ suite = Suite(
     together=Nearest(),
     note=(
         "Each image's L2 distance to the nearest wrong image found: an upper bound. It stands at "
-        "eps when that is larger; together takes the nearest of all attacks. One eps is enough, "
-        "because the curve has the others. C&W's budget is shorter than the authors'."
+        "eps when that is larger; together takes the nearest of all attacks. One eps is enough: "
+        "the curve has the others. C&W's budget is shorter than the authors'."
     ),
 )

@@ -137,9 +137,7 @@ def contests() -> Iterator[Contest]:
     for norm, deepfool in deepfools.items():
         theirs = foolbox(deepfool(steps=50, candidates=10))
         yield Contest("DeepFool", norm, "50", "foolbox", DeepFool(), theirs)
-    for steps in (100, 1000):
-        theirs = foolbox(fb.DDNAttack(steps=steps))
-        yield Contest("DDN", "L2", f"{steps}", "foolbox", DDN(steps=steps), theirs)
+    yield Contest("DDN", "L2", "100", "foolbox", DDN(), foolbox(fb.DDNAttack(steps=100)))
     yield Contest("DDN", "L2", "100", "adv-lib", DDN(), peer(al.ddn, steps=100, levels=None))
     cw = CarliniWagner(searches=6, steps=200, size=0.05)
     theirs = foolbox(fb.L2CarliniWagnerAttack(binary_search_steps=6, steps=200, stepsize=0.05))

@@ -173,7 +173,7 @@ def test_an_attack_that_finds_more_can_only_lower_robust_accuracy(data: Data) ->
     assert (found.curves[0].y.diff() <= 0).all()
 
 
-@pytest.mark.parametrize("name", ["minnorm", "minnorm_l2", "minnorm_l0"])
+@pytest.mark.parametrize("name", ["minnorm", "minnorm_linf", "minnorm_l2", "minnorm_l0"])
 def test_suites_say_what_they_mean_and_share_one_norm(name: str) -> None:
     found = suite(name)
     assert found.verdict == "none"

@@ -1,7 +1,7 @@
 """Carlini and Wagner's L2 attack: a weighted sum of distance and margin, for several weights."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from msgspec import Meta
@@ -26,8 +26,6 @@ class CarliniWagner:
     objective has not improved for a tenth of the steps, an image leaves the descent; in the
     authors' code a batch does.
     """
-
-    only_calls: ClassVar[bool] = True
 
     searches: Count = 9
     """Values of c; ten times the last one until an image is wrong, then halfway."""

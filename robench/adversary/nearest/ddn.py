@@ -1,7 +1,7 @@
 """DDN: the direction is followed, and its length is raised or lowered by the outcome."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from msgspec import Meta
@@ -21,8 +21,6 @@ class DDN:
 
     The authors' images have 256 levels of grey; these do not.
     """
-
-    only_calls: ClassVar[bool] = True
 
     steps: Annotated[int, Meta(ge=1)] = 100
     """Steps up the cross-entropy, of length 1 at first and 0.01 at last."""

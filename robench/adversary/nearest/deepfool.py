@@ -1,7 +1,7 @@
 """DeepFool: steps just past the nearest of the linearised decision boundaries."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from msgspec import Meta
@@ -27,8 +27,6 @@ class DeepFool:
     Steps in L1 and L0 change the pixels that count most, as far as [0, 1] lets them (as SparseFool
     does, Modas et al. 2019, arXiv:1811.02248). An image stops at its first wrong prediction.
     """
-
-    only_calls: ClassVar[bool] = True
 
     steps: Count = 50
     """Linearisations."""

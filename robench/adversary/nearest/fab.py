@@ -1,7 +1,7 @@
 """FAB as a minimum-norm attack: the nearest of all wrong images that it asks about."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from msgspec import Meta
 from torch import Tensor, nn
@@ -20,8 +20,6 @@ class NearestFAB:
     The attack looks for the smallest perturbation by itself, and stops where one fits its ball.
     None fits the one that it gets here, so it goes on to its last step.
     """
-
-    only_calls: ClassVar[bool] = True
 
     steps: Count = 100
     """Projections; for each target, where there are targets."""

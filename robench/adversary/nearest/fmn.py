@@ -1,7 +1,7 @@
 """FMN: steps in a ball that grows until an image is wrong and shrinks while it is."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from msgspec import Meta
@@ -26,8 +26,6 @@ class FMN:
     ends at the nearest image that is both in the ball and in [0, 1]; the authors cut to [0, 1]
     afterwards. In L0 whole pixels are kept, where they keep single channels.
     """
-
-    only_calls: ClassVar[bool] = True
 
     steps: Annotated[int, Meta(ge=1)] = 100
     """Steps up the margin."""

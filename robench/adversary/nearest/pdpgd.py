@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -39,8 +39,6 @@ class PDPGD:
     In Linf, L2, L1 and L0; in L0 the proximal step is that of the L2/3 quasi-norm, which the
     authors prefer to L0's own.
     """
-
-    only_calls: ClassVar[bool] = True
 
     steps: Annotated[int, Meta(ge=2)] = 500
     """Steps of Adam."""

@@ -1,7 +1,7 @@
 """Sigma-zero: a smooth stand-in for the number of changed pixels, and small changes undone."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from msgspec import Meta
@@ -22,8 +22,6 @@ class SigmaZero:
 
     The authors count channels; here a pixel's are one.
     """
-
-    only_calls: ClassVar[bool] = True
 
     steps: Annotated[int, Meta(ge=1)] = 1000
     """Steps of Adam."""

@@ -9,6 +9,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from robench.adversary.attack import Attack
+from robench.adversary.fab import FAB, TargetedFAB
 from robench.adversary.nearest.carlini import CarliniWagner
 from robench.adversary.nearest.ddn import DDN
 from robench.adversary.nearest.deepfool import DeepFool
@@ -18,7 +20,7 @@ from robench.adversary.nearest.nearest import MinimumNorm, Nearness, distance, d
 from robench.adversary.nearest.pdpgd import PDPGD
 from robench.adversary.nearest.sigma import SigmaZero
 from robench.errors import AttackError
-from tests.adversary.conftest import Rounded, Steady, Watched, bent, undecided
+from tests.adversary.conftest import Rounded, Steady, Victim, Watched, bent, undecided
 
 ALL: tuple[Nearness, ...] = ("Linf", "L2", "L1", "L0")
 
@@ -195,6 +197,21 @@ def test_an_attack_says_where_it_is_not_defined() -> None:
     for attack in (DDN(), CarliniWagner(), NearestFAB(), SigmaZero()):
         with pytest.raises(AttackError, match="not in L1"):
             attack(model, x, y, "L1")
+
+
+def test_fab_goes_on_to_its_last_step_and_finds_what_it_finds_in_a_ball(victim: Victim) -> None:
+    norm, eps = victim.threat.norm, victim.threat.eps
+    assert norm in ("Linf", "L2")
+    pairs: list[tuple[MinimumNorm, Attack]] = [
+        (NearestFAB(steps=8), FAB(steps=8)),
+        (NearestFAB(steps=8, targets=2), TargetedFAB(steps=8, targets=2)),
+    ]
+    for nearest, in_a_ball in pairs:
+        fell = ~victim.stands(victim.attacked(in_a_ball))
+        assert 0 < fell.sum() < len(fell)
+        x_adv = nearest(victim.model, victim.x, victim.y, norm)
+        there = ~victim.stands(x_adv) & (distance(x_adv, victim.x, norm) <= eps)
+        assert there[fell].all()
 
 
 def test_more_steps_of_deepfool_never_weaken_it() -> None:
