@@ -2,10 +2,12 @@
 
 from robench.adversary.suite import Suite
 from robench.evaluation.corrupted import Corrupted
+from robench.radius import BALLS
 
 suite = Suite(
     measures={"made": Corrupted()},
     verdict="none",
+    norms=BALLS,
     note="Accuracy under common corruptions, which no attacker chose: no robust accuracy, and the "
     "same at every radius. Made here after Hendrycks & Dietterich (2019), with CIFAR-10-C's "
     "severities and frost that is drawn: not to be compared with numbers of CIFAR-10-C. mCE by "

@@ -53,7 +53,10 @@ def motion(x: Tensor, draws: Draws, severity: int) -> Tensor:
 
 
 def zoom(x: Tensor, _: Draws, severity: int) -> Tensor:
-    """The mean of the image and of zooms into it, a per cent apart."""
+    """The mean of the image and of zooms into it, a per cent apart.
+
+    About the middle; the authors' cut at whole pixels, which also moves the image by up to one.
+    """
     every = range(_ZOOMS[severity - 1] + 1)
     return (x + sum(zoomed(x, 1 + cent / 100) for cent in every)) / (len(every) + 1)
 
