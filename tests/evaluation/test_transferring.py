@@ -1,12 +1,15 @@
 """Who crafts for whom, and what is counted."""
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
+from robench.analysis.transfer import COLUMNS, matrices, row
 from robench.evaluation import transferring
 from robench.evaluation.transferring import ATTACKS, Crossing, crossings
 from robench.threat import Threat
+from tests import controls
 
 THREAT = Threat("Linf", 0.1)
 
@@ -107,3 +110,20 @@ def test_an_attack_that_fails_on_one_source_leaves_the_others(
     assert {one.source for one in found} == {"right", "all", None}
     assert len(told) == 1
     assert told[0].startswith("left as a source: attack 'picky' failed")
+
+
+def test_a_network_whose_gradients_are_gone_shows_the_sign_and_its_honest_twin_none() -> None:
+    test, told = controls.digits().test, list[str]()
+    x, y = test.x(slice(64)), test.y[:64]
+    models = {"rounded": controls.rounded(), "natural": controls.natural()}
+    seen = [*crossings(models, "mi-fgsm", x, y, controls.THREAT, 0, told.append)]
+    own = {one.target: one.stands.numpy() for one in seen if one.source == one.target}
+    place = dict.fromkeys(COLUMNS, "") | {"seed": 0}
+    rows = [
+        place
+        | {"source": one.source, "target": one.target}
+        | row(one.right.numpy(), one.stands.numpy(), own[one.target])
+        for one in seen
+    ]
+    (found,) = matrices(pd.DataFrame(rows))
+    assert [(sign.target, sign.source) for sign in found.signs] == [("rounded", "natural")]
