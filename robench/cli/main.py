@@ -20,7 +20,7 @@ from robench.cli.echo import echo
 from robench.errors import RobenchError, Stopped
 
 COMMANDS = (
-    "run", "report", "status", "list", "show", "check", "binarise", "transfer",
+    "run", "report", "status", "list", "show", "check", "audit", "transfer",
     "import-checkpoint", "new", "doctor",
 )  # fmt: skip
 

@@ -161,9 +161,9 @@ def test_a_cell_is_kept_opened_again_and_goes_by_the_files_it_is_made_of(
     assert (again.code, trained(again)) == (0, [])
     (saved,) = Path("results/local/grids").glob("*.toml")
     assert planned(robench("run", "--config", str(saved), "--plan")) == []
-    robench("binarise", "--images", "1")
-    opened = pd.read_csv("results/local/binarisation.csv")
-    assert sorted(opened["method"]) == labels
+    robench("audit", "--images", "1", "--no-binarise")
+    opened = pd.read_csv("results/local/audit.csv")
+    assert sorted(set(opened["method"])) == labels
     mine.write_text(mine.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
     assert planned(robench("run", *grid, *GRID, "--plan")) == labels[:1]
 

@@ -146,7 +146,7 @@ def _of_identity() -> st.SearchStrategy[tuple[Edit, ...]]:
 
 
 def try_weights(of: Weights) -> int:
-    """Open the cell again and put a test to it."""
+    """Open the cell again and audit it."""
     with sandbox():
         record = at("cell.json")
         path = record.with_name("best.safetensors")
@@ -162,4 +162,4 @@ def try_weights(of: Weights) -> int:
         rewrite(record, content, keyed=True)
         for other in (LOCAL / "cells").glob("madry-*/best.safetensors"):
             other.unlink()
-        return judged(call(*COMMANDS["binarise"]))
+        return judged(call(*COMMANDS["audit"]))

@@ -61,7 +61,10 @@ OTHERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("model", "digitscnn"), ("flag", "gap"),
     ),
     "check": (("methods/mine.py",), ("nothing",)),
-    "binarise": (("nowhere",), ("nowhere", "--images", "1"), ("nowhere", "--checkpoint", "last")),
+    "audit": (
+        ("nowhere",), ("nowhere", "--images", "1"), ("nowhere", "--no-binarise"),
+        ("nowhere", "--suite", "quick", "--checkpoint", "last"),
+    ),
     "transfer": (("nowhere",), ("nowhere", "--images", "1"), ("nowhere", "--attack", "pgd")),
     "new": (("method", "mine"), ("suite", "mine")),
     "doctor": ((), ("-h",)),

@@ -17,7 +17,7 @@ from tests.cli.grids import QUICK
 from tests.fuzz.mutations import Edit, Patch, as_json, edited, edits, patched, patches
 from tests.fuzz.sandbox import LOCAL, Answer, Fault, base, call, judged, sandbox
 
-Command = Literal["status", "report", "run", "again", "binarise"]
+Command = Literal["status", "report", "run", "again", "audit"]
 
 _GRID = ("-m", "natural,madry", "--suite", "quick", *QUICK, "--eps", "1/16,3/16")
 
@@ -26,7 +26,7 @@ COMMANDS: dict[Command, tuple[str, ...]] = {
     "report": ("report",),
     "run": ("run", "--plan", *_GRID),
     "again": ("run", *_GRID),
-    "binarise": ("binarise", "--images", "1"),
+    "audit": ("audit", "--suite", "quick", "--images", "1"),
 }  # fmt: skip
 
 KINDS = ("cell.json", "eval/best-quick-Linf-3_16-*.json", "eval/best-detect-*.json")
