@@ -35,6 +35,8 @@ class OrthogonalPGD:
     """Ascent steps."""
     step_size: Annotated[float, Meta(gt=0)] = 0.125
     """Length of the first step in shares of eps; the authors'. It falls linearly to 0."""
+    restarts: Annotated[int, Meta(ge=1)] = 2
+    """The first from the image, as the authors', the others at random in the ball."""
     loss: LossName = "cross-entropy"
     """Of the classifier, while an image is classified rightly."""
 
@@ -45,25 +47,48 @@ class OrthogonalPGD:
 
         Where none was found, the last iterate.
         """
-        x_adv, found = x.clone(), x.clone()
-        best = torch.full((len(x),), -torch.inf, device=x.device, dtype=torch.float64)
-        fell = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        kept, last = _Kept(x), x
+        for restart in range(self.restarts):
+            start = threat.random_start(x) if restart else x.clone()
+            last = self._climb(model, x, start, y, threat, score, kept)
+        return torch.where(per_image(kept.fell, x).bool(), kept.x_adv, last)
+
+    def _climb(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        x_adv: Tensor,
+        y: Tensor,
+        threat: Threat,
+        score: Score,
+        kept: "_Kept",
+    ) -> Tensor:
+        """One run; the last iterate."""
         for step in range(self.steps + 1):
             logits, _, classifier = gradient(model, x_adv, LOSSES[self.loss], y)
-            scores, detector = _climb(score, x_adv)
+            scores, detector = _scored(score, x_adv)
             wrong = logits.argmax(1) != y
-            better = wrong & (~fell | (scores > best))
-            fell, best = fell | wrong, torch.where(better, scores, best)
-            found = torch.where(per_image(better, x).bool(), x_adv, found)
-            if step == self.steps:
-                break
-            along = torch.where(
-                per_image(wrong, x).bool(), apart(detector, classifier), apart(classifier, detector)
-            )
-            size = self.step_size * (1 - step / self.steps)
-            moved = x_adv + per_image(threat.eps, x) * size * threat.direction(along)
-            x_adv = threat.project(moved, x)
-        return torch.where(per_image(fell, x).bool(), found, x_adv)
+            kept.look(x_adv, wrong, scores)
+            if step < self.steps:
+                freely = apart(detector, classifier), apart(classifier, detector)
+                along = torch.where(per_image(wrong, x).bool(), *freely)
+                size = per_image(threat.eps, x) * self.step_size * (1 - step / self.steps)
+                x_adv = threat.project(x_adv + size * threat.direction(along), x)
+        return x_adv
+
+
+class _Kept:
+    """Of the wrong iterates of each image, the one with the highest score."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x_adv = x.clone()
+        self.fell = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        self._best = torch.full((len(x),), -torch.inf, device=x.device, dtype=torch.float64)
+
+    def look(self, x_adv: Tensor, wrong: Tensor, scores: Tensor) -> None:
+        better = wrong & (~self.fell | (scores > self._best))
+        self.fell, self._best = self.fell | wrong, torch.where(better, scores, self._best)
+        self.x_adv = torch.where(per_image(better, x_adv).bool(), x_adv, self.x_adv)
 
 
 def apart(grad: Tensor, other: Tensor) -> Tensor:
@@ -76,7 +101,7 @@ def apart(grad: Tensor, other: Tensor) -> Tensor:
     return (flat - (flat * away).sum(1, keepdim=True) * away).to(grad).view_as(grad)
 
 
-def _climb(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
+def _scored(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
     """Scores (B,), and their gradients (B, C, H, W); entries that are not finite become 0."""
     leaf = x.detach().requires_grad_()
     with torch.enable_grad():

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from robench.cli.audited import Line, drawn, row, title
 from robench.cli.echo import echo
-from robench.cli.options import CONTEXT, RESULTS, folder, width
+from robench.cli.options import CONTEXT, RESULTS, folder
 
 if TYPE_CHECKING:
     import torch
@@ -68,8 +69,8 @@ def command(
     asked = _Asked(name, attack, images, checkpoint, binarise, data_root, choose(device))
     written, up = False, False
     for results, folders in cells.items():
-        rows = [row for cell in folders for row in _audited(cell, asked)]
-        up = up or any(row["status"] == "up" for row in rows)
+        rows = [line for cell in folders for line in _audited(cell, asked)]
+        up = up or any(line["status"] == "up" for line in rows)
         written = written or bool(rows)
         _write(results / "audit.csv", rows)
     if not written:
@@ -88,17 +89,6 @@ class _Asked:
     binarise: bool
     data_root: Path
     device: "torch.device"
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One indicator of one cell."""
-
-    indicator: str
-    status: "Status"
-    value: float
-    n: int
-    detail: str
 
 
 def _cells(paths: Sequence[Path]) -> "dict[Path, list[CellFolder]]":
@@ -129,11 +119,11 @@ def _audited(cell: "CellFolder", asked: _Asked) -> list[Mapping[str, object]]:
     except RobenchError as error:
         echo(f"skipped: {error}", err=True)
         return []
-    _print(found, asked, lines)
-    return [_row(cell, found, asked, line) for line in lines]
+    echo(f"{title(found, asked.checkpoint, asked.name)}\n{drawn(lines)}\n")
+    return [row(cell.path.name, found, asked.checkpoint, asked.name, line) for line in lines]
 
 
-def _lines(found: "Reopened", asked: _Asked) -> Iterator[_Line]:
+def _lines(found: "Reopened", asked: _Asked) -> Iterator[Line]:
     from robench.errors import ConfigError
     from robench.evaluation.indicators.indicators import indicators, rightly
     from robench.evaluation.indicators.trace import Audited
@@ -152,12 +142,12 @@ def _lines(found: "Reopened", asked: _Asked) -> Iterator[_Line]:
     audited = Audited(model, surrogate, asked.attack, x[chosen], y[chosen], found.threat, seed)
     for name, shown in indicators(audited).items():
         said = shown.finding
-        yield _Line(name, said.status, shown.value, len(shown.values), said.detail)
+        yield Line(name, said.status, shown.value, len(shown.values), said.detail)
     if asked.binarise:
         yield _binarised(found, asked, x, seed)
 
 
-def _binarised(found: "Reopened", asked: _Asked, x: "torch.Tensor", seed: int) -> _Line:
+def _binarised(found: "Reopened", asked: _Asked, x: "torch.Tensor", seed: int) -> Line:
     """The value is the share that the attack misses, so that 0 is good here as everywhere.
 
     It is up where so many misses are no chance: of 32 images, two do not make a mark of 95 %.
@@ -172,7 +162,7 @@ def _binarised(found: "Reopened", asked: _Asked, x: "torch.Tensor", seed: int) -
         model = cast("Featured", found.model)
         result = binarisation(model, x, found.threat, APGD(loss="margin"), seed, asked.images)
     except ConfigError as error:
-        return _Line(BINARISATION, "unknown", float("nan"), 0, str(error))
+        return Line(BINARISATION, "unknown", float("nan"), 0, str(error))
     detail = (
         f"APGD on the margin breaks {result.broken} of {result.tested}, "
         f"random points {result.random_broken}"
@@ -180,24 +170,7 @@ def _binarised(found: "Reopened", asked: _Asked, x: "torch.Tensor", seed: int) -
     missed = result.tested - result.broken
     up = beyond(missed, result.tested, 1 - PASS)
     status: Status = "ok" if result.passed else "up" if up else "unknown"
-    return _Line(BINARISATION, status, missed / max(result.tested, 1), result.tested, detail)
-
-
-def _row(cell: "CellFolder", found: "Reopened", asked: _Asked, line: _Line) -> dict[str, object]:
-    from robench.evaluation.indicators.catalogue import INDICATORS
-    from robench.radius import show_eps
-
-    return {
-        "method": found.label,
-        **{name: found.identity[name] for name in ("dataset", "model", "seed")},
-        "checkpoint": asked.checkpoint,
-        "norm": found.threat.norm,
-        "eps": show_eps(found.eps),
-        "attack": asked.name,
-        "cell": cell.path.name,
-        **vars(line),
-        "mitigation": INDICATORS[line.indicator].remedy if line.status == "up" else "",
-    }
+    return Line(BINARISATION, status, missed / max(result.tested, 1), result.tested, detail)
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
@@ -209,29 +182,3 @@ def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     if rows:
         write(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n").encode())
         echo(path)
-
-
-def _print(found: "Reopened", asked: _Asked, lines: Sequence[_Line]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from robench.evaluation.indicators.catalogue import INDICATORS
-    from robench.radius import show_eps
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name in ("indicator", "value", "verdict", "what it says, and what to do"):
-        table.add_column(name, no_wrap=name in ("value", "verdict"), overflow="fold")
-    for line in lines:
-        flag, value = INDICATORS[line.indicator], "-" if line.n == 0 else f"{line.value:.2f}"
-        more = f"\n{flag.summary} {flag.why} {flag.remedy}" if line.status == "up" else ""
-        table.add_row(line.indicator, value, line.status, Text(line.detail + more))
-    console = Console(color_system=None, highlight=False, width=max(width(), 80))
-    with console.capture() as drawn:
-        console.print(table)
-    echo(
-        f"{found.label} seed {found.identity['seed']} {asked.checkpoint}: {asked.name} at "
-        f"{found.threat.norm} {show_eps(found.eps)}"
-    )
-    echo("\n".join(row.rstrip() for row in drawn.get().splitlines()) + "\n")

@@ -71,9 +71,9 @@ def test_of_the_wrong_iterates_the_most_natural_is_kept() -> None:
         asked.append(x.detach().clone())
         return natural(x)
 
-    found = orthogonal(threat, watched, steps=20)
+    found = orthogonal(threat, watched, steps=20, restarts=3)
     seen = torch.stack(asked)  # (iterates, B, C, H, W)
-    assert len(seen) == 21
+    assert len(seen) == 3 * 21
     wrong = torch.stack([Linear()(x).argmax(1) != 0 for x in seen])
     scores = torch.stack([natural(x) for x in seen]).masked_fill(~wrong, -torch.inf)
     assert wrong.any(0).all()

@@ -24,7 +24,7 @@ from robench.seeds import seeded
 from robench.threat import Threat
 from tests import controls
 
-SHORT = Rejection(near=APGD(steps=10), far=PGD(steps=10), both=OrthogonalPGD(steps=20))
+SHORT = Rejection(near=APGD(steps=10), far=PGD(steps=10), both=OrthogonalPGD(steps=20, restarts=1))
 
 
 @pytest.fixture(scope="module")
