@@ -48,7 +48,7 @@ def search(name: str, queries: int, victim: Victim) -> Search:
 def wide(name: str, victim: Victim) -> Victim:
     """In a ball in which some images fall to the attack, and some do not."""
     in_linf, in_l2 = WIDER.get(name, (3.0, 3.0))
-    return victim.wider(in_linf if victim.threat.norm == "Linf" else in_l2).few(24)
+    return victim.wider(in_linf if victim.threat.norm == "Linf" else in_l2).few(12)
 
 
 def searched(attack: Search, victim: Victim) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,7 +92,7 @@ def test_fewer_questions_find_the_same_as_far_as_they_go(name: str, wide: Victim
 
 
 @EACH
-@pytest.mark.parametrize("queries", [3, 50, 131])
+@pytest.mark.parametrize("queries", [3, 131])
 def test_no_image_is_asked_about_more_often(name: str, queries: int) -> None:
     """And what is counted is what the model was given, of images that stand."""
     steady = Watched(Steady(4))
@@ -176,7 +176,7 @@ def test_says_where_it_is_not_defined(attack: Attack, norm: str, victim: Victim)
 @pytest.mark.parametrize("name", BY_LABEL)
 @TWO
 def test_what_comes_of_an_image_does_not_depend_on_the_others(name: str, wide: Victim) -> None:
-    attack, few = search(name, 150, wide), wide.few(9)
+    attack, few = search(name, 150, wide), wide.few(5)
     whole, part = searched(attack, wide), searched(attack, few)
-    same = whole[2][:9] == part[2]
+    same = whole[2][:5] == part[2]
     assert same.float().mean() > 0.7  # rounding in another batch sends a few another way
