@@ -13,7 +13,7 @@ from robench.adversary.nearest.nearest import Closest, Nearness, check
 
 Count = Annotated[int, Meta(ge=1)]
 
-CHECKS = 10
+CHECKS = 5
 """Times a descent that it is looked which images have stopped improving."""
 
 
@@ -23,7 +23,7 @@ class CarliniWagner:
 
     It lowers  |x_adv - x|^2 + c x max(0, -margin)  by Adam, in the inverse of tanh so that images
     stay in [0, 1], and searches for the smallest c at which an image becomes wrong. Where its
-    objective has not improved for a tenth of the steps, an image leaves the descent; in the
+    objective has not improved for a fifth of the steps, an image leaves the descent; in the
     authors' code a batch does.
     """
 

@@ -47,7 +47,9 @@ class FMN:
             if norm == "L0":
                 radius = _counted(radius, wrong, closest.distance, gamma)
             else:
-                ahead = length + values.abs() / dual(grad, norm).clamp_min(1e-12)
+                # [0, 1] cuts into the sphere: from what is left of it, radii would never grow.
+                so_far = radius * (1 + LAST_GAMMA) if norm == "L2" and step else length
+                ahead = so_far + values.abs() / dual(grad, norm).clamp_min(1e-12)
                 radius = _measured(radius, wrong, closest, ahead, gamma)
             radius = torch.minimum(radius, most)
             by = anneal(self.size, self.size / 100, share) * _UNIT.direction(grad)
@@ -58,12 +60,9 @@ class FMN:
 def _measured(
     radius: Tensor, wrong: Tensor, closest: Closest, ahead: Tensor, gamma: float
 ) -> Tensor:
-    """Radii of the next step; until an image has been wrong, where the boundary seems to be.
-
-    And a little farther: rounding could hold an image just before a plane for ever.
-    """
+    """Radii of the next step; until an image has been wrong, where the boundary seems to be."""
     smaller = torch.minimum(radius * (1 - gamma), closest.distance)
-    larger = torch.where(closest.found, radius * (1 + gamma), ahead * (1 + LAST_GAMMA))
+    larger = torch.where(closest.found, radius * (1 + gamma), ahead)
     return torch.where(wrong, smaller, larger)
 
 
