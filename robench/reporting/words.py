@@ -1,6 +1,7 @@
 """Numbers and captions as a person reads them."""
 
 import math
+from collections.abc import Sequence
 
 from robench.analysis.failures import Failure
 from robench.analysis.summary import Estimate, Line, Summary
@@ -69,9 +70,7 @@ def caption(summary: Summary) -> list[str]:
     found = [
         f"Per cent of {shared['n']} test images{_intervals(summary)}.",
         f"Suite {shared['suite']} ({', '.join(summary.attacks)}): {verdict}.",
-        f"worst: right after every attack, image by image; gap: {summary.attacks[0]} minus worst."
-        if summary.attacks
-        else "",
+        _worst(summary.attacks),
         _chosen(summary),
     ]
     limits = [
@@ -91,6 +90,14 @@ def caption(summary: Summary) -> list[str]:
     if any(line.control for line in summary.lines):
         found.append("‡ negative control, known to be weak: see below.")
     return [line for line in found if line]
+
+
+def _worst(attacks: Sequence[str]) -> str:
+    """What the last columns are; there is no gap from a suite of one attack."""
+    if not attacks:
+        return ""
+    gap = f"; gap: {attacks[0]} minus worst" if len(attacks) > 1 else ""
+    return f"worst: right after every attack, image by image{gap}."
 
 
 def header(summary: Summary) -> list[str]:
