@@ -1,16 +1,17 @@
 """Auto-PGD: projected ascent with momentum whose step size falls by itself."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from robench.adversary.gradient import gradient
-from robench.adversary.hunt import Hunt, likeliest
-from robench.adversary.losses import LOSSES, Loss, LossName, targeted_dlr
+from robench.adversary.climb import Climber, State
+from robench.adversary.hunt import Find, Hunt, likeliest
+from robench.adversary.losses import LOSSES, LossName, targeted_dlr
 from robench.threat import Threat, per_image
 
 Count = Annotated[int, Meta(ge=1)]
@@ -45,10 +46,13 @@ class APGD:
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
-        hunt, climb = Hunt(x, threat), _Climb(model, LOSSES[self.loss], self.steps, self.draws)
+        hunt, climb = Hunt(x, threat), self._climb(Climber(model, LOSSES[self.loss], self.draws))
         for _ in range(self.restarts):
             hunt.go(climb, x, y, y)
         return hunt.x_adv
+
+    def _climb(self, climber: Climber) -> Find:
+        return partial(_ascent, climber, self.steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +78,7 @@ class TargetedAPGD:
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where a way was found; the others unchanged."""
-        hunt, climb = Hunt(x, threat), _Climb(model, targeted_dlr, self.steps, self.draws)
+        hunt, climb = Hunt(x, threat), self._climb(Climber(model, targeted_dlr, self.draws))
         with torch.no_grad():
             targets = likeliest(model(x), y, self.targets)
         for target in targets:
@@ -83,34 +87,15 @@ class TargetedAPGD:
                 hunt.go(climb, x, y, pair)
         return hunt.x_adv
 
+    def _climb(self, climber: Climber) -> Find:
+        return partial(_ascent, climber, self.steps)
 
-@dataclass(frozen=True)
-class _Climb:
-    """One run from a random start."""
 
-    model: nn.Module
-    loss: Loss
-    steps: int
-    draws: int
-
-    def __call__(self, x: Tensor, y: Tensor, goal: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
-        """The first wrong iterate of each image, and which images have one."""
-        found, fell = x.clone(), torch.zeros_like(y, dtype=torch.bool)
-        index, checkpoints = torch.arange(len(x), device=x.device), dict(_checkpoints(self.steps))
-        now = _begin(x, y, goal, threat)
-        for step in range(self.steps + 1):
-            logits, values, grad = gradient(self.model, now.x_adv, self.loss, now.goal, self.draws)
-            wrong = logits.argmax(1) != now.y
-            now.look(values, grad, first=step == 0)
-            if step in checkpoints:
-                now.adapt(checkpoints[step])
-            if wrong.any():
-                found[index[wrong]], fell[index[wrong]] = now.seen[wrong], True
-                index, now, threat = index[~wrong], now.at(~wrong), threat.at(~wrong)
-            if step == self.steps or not len(index):
-                break
-            now.move(threat, momentum=MOMENTUM if step else 0.0)
-        return found, fell
+def _ascent(
+    climber: Climber, steps: int, x: Tensor, y: Tensor, goal: Tensor, threat: Threat
+) -> tuple[Tensor, Tensor]:
+    """One run from a random start: perturbed images, and which of them are wrong."""
+    return climber(_begin(x, y, goal, threat), threat, steps, dict(_checkpoints(steps)))
 
 
 def _budget(steps: int) -> str:
@@ -133,26 +118,14 @@ def _checkpoints(steps: int) -> Iterator[tuple[int, int]]:
 
 
 @dataclass
-class _State:
-    """Where the images are that still stand: a row of every tensor an image."""
+class _Momentum(State):
+    """Steps with a share of the last one, whose size is halved where they raise too little."""
 
-    x: Tensor
-    y: Tensor
-    goal: Tensor
-    x_adv: Tensor
-    """Where the next step starts."""
     previous: Tensor
     """Where the last step started."""
-    seen: Tensor
-    """Where the model was asked last."""
-    grad: Tensor
     size: Tensor
     value: Tensor
     """Of the loss, after the last step."""
-    best: Tensor
-    """The largest value so far, and where it was met."""
-    best_x: Tensor
-    best_grad: Tensor
     rises: Tensor
     """Steps since the last checkpoint that raised the loss."""
     best_then: Tensor
@@ -160,48 +133,39 @@ class _State:
     halved: Tensor
     """Whether the last checkpoint halved the step size."""
 
-    def at(self, keep: Tensor) -> "_State":
-        return replace(self, **{f.name: getattr(self, f.name)[keep] for f in fields(self)})
-
     def look(self, values: Tensor, grad: Tensor, *, first: bool) -> None:
         """Take note of what the model said at ``x_adv``."""
-        self.seen, self.grad = self.x_adv, grad
+        super().look(values, grad, first=first)
         if first:
-            self.best, self.best_then, self.best_grad = values, values, grad
+            self.best_then = values
             return
-        self.rises = self.rises + (values > self.value)
-        better = values > self.best
-        wide = per_image(better, self.x).bool()
-        self.best_x = torch.where(wide, self.x_adv, self.best_x)
-        self.best_grad = torch.where(wide, grad, self.best_grad)
-        self.best, self.value = torch.where(better, values, self.best), values
+        self.rises, self.value = self.rises + (values > self.value), values
 
     def adapt(self, gap: int) -> None:
         """Halve the step size and go back to the best point where the ascent has stalled."""
         stalled = ~self.halved & (self.best_then >= self.best)
         self.halved = (self.rises <= RISES * gap) | stalled
-        wide = per_image(self.halved, self.x).bool()
         self.size = torch.where(self.halved, self.size / 2, self.size)
-        self.x_adv = torch.where(wide, self.best_x, self.x_adv)
-        self.grad = torch.where(wide, self.best_grad, self.grad)
+        self.back(self.halved)
         self.rises, self.best_then = torch.zeros_like(self.rises), self.best
 
-    def move(self, threat: Threat, momentum: float) -> None:
+    def move(self, threat: Threat, *, first: bool) -> None:
         """One step, with a share of the last one."""
+        momentum = 0.0 if first else MOMENTUM
         here, size = self.x_adv, per_image(self.size, self.x)
         step = threat.project(here + size * threat.direction(self.grad), self.x)
         ahead = here + (step - here) * (1 - momentum) + (here - self.previous) * momentum
         self.previous, self.x_adv = here, threat.project(ahead, self.x)
 
 
-def _begin(x: Tensor, y: Tensor, goal: Tensor, threat: Threat) -> _State:
+def _begin(x: Tensor, y: Tensor, goal: Tensor, threat: Threat) -> _Momentum:
     """A random start at the rim of the ball, and steps of twice its radius.
 
     The value before the first step counts as 0, as in the authors' code.
     """
     start, zero = threat.rim(x), torch.zeros(len(x), device=x.device, dtype=x.dtype)
     size = 2 * torch.as_tensor(threat.eps, device=x.device, dtype=x.dtype).expand(len(x))
-    return _State(
-        x, y, goal, start, start, start, zero, size, zero, zero, start, zero, zero, zero,
+    return _Momentum(
+        x, y, goal, start, start, zero, start, start, start, size, zero, zero, zero,
         torch.ones_like(y, dtype=torch.bool),
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """FAB: the smallest perturbation, by projections onto the linearised decision boundary."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar
@@ -28,6 +29,9 @@ _BUDGET = f"overshoot {OVERSHOOT}, largest bias {LARGEST_BIAS}, backtrack {BACKT
 
 ALL = 10**9
 """More classes than any data set has."""
+
+_DUAL: Mapping[Norm, Norm] = {"Linf": "L1", "L2": "L2", "L1": "Linf"}
+"""What the length of a gradient is measured in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +124,7 @@ class _Planes:
         flat = self.normal.flatten(2)
         if len(flat) == 1:
             return self.difference[0], flat[0]
-        length = flat.abs().sum(2) if norm == "Linf" else flat.norm(dim=2)  # the dual norm
-        closest = (self.difference.abs() / (length + 1e-12)).argmin(0)
+        closest = (self.difference.abs() / (_length(flat, _DUAL[norm]) + 1e-12)).argmin(0)
         images = torch.arange(flat.shape[1], device=flat.device)
         return self.difference[closest, images], flat[closest, images]
 
@@ -172,9 +175,15 @@ def _step(x: Tensor, now: Tensor, difference: Tensor, normal: Tensor, norm: Norm
     points = torch.cat([now.flatten(1), x.flatten(1)])
     offset = (normal * now.flatten(1)).sum(1) - difference
     moves = onto_hyperplane(points, normal.repeat(2, 1), offset.repeat(2), norm)
-    length = moves.abs().amax(1) if norm == "Linf" else moves.norm(dim=1)
-    here, origin = length.clamp_min(1e-8).chunk(2)
+    here, origin = _length(moves, norm).clamp_min(1e-8).chunk(2)
     bias = per_image((here / (here + origin)).clamp_max(LARGEST_BIAS), x)
     to_here, to_origin = (move.view_as(x) for move in moves.chunk(2))
     ahead = (now + OVERSHOOT * to_here) * (1 - bias) + (x + OVERSHOOT * to_origin) * bias
     return ahead.clamp(0, 1)
+
+
+def _length(vectors: Tensor, norm: Norm) -> Tensor:
+    """Of vectors (..., d)."""
+    if norm == "L2":
+        return vectors.norm(dim=-1)
+    return vectors.abs().amax(-1) if norm == "Linf" else vectors.abs().sum(-1)

@@ -1,6 +1,7 @@
-"""What Square Attack proposes: sign flips of a square in Linf, moved mass in L2."""
+"""What Square Attack proposes: sign flips of a square in Linf, moved mass in L2 and L1."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -55,6 +56,9 @@ class Flips:
 class Bumps:
     """L2: two square bumps of opposite sign, fed with the mass of another square."""
 
+    power: ClassVar[int] = 2
+    """Of the norm in which a bump is one long."""
+
     def __init__(self, x: Tensor, threat: Threat) -> None:
         self.x, self.eps = x, per_image(threat.eps, x).expand(len(x), 1, 1, 1)
         self.remember = False
@@ -67,7 +71,7 @@ class Bumps:
         for row in range(height // side):
             for column in range(width // side):
                 top, left = margin + row * side, margin + column * side
-                bump = _bump(side).to(self.x) * _signs(self.x, count, channels, 1, 1)
+                bump = _bump(side, self.power).to(self.x) * _signs(self.x, count, channels, 1, 1)
                 place = delta[:, :, top : top + side, left : left + side]
                 place += bump[:, :, : place.shape[2], : place.shape[3]]
         return self._at_rim(delta)
@@ -81,11 +85,10 @@ class Bumps:
         delta = best - self.x
         touched = torch.zeros_like(delta, dtype=torch.bool)
         touched[target] = touched[source] = True
-        unused = (self.eps**2 - _energy(delta, (1, 2, 3))).clamp_min(0) / channels
-        budget = (unused + _energy(delta * touched, (2, 3))).sqrt()
-        bump = _bump(side).to(self.x) * _signs(self.x, count, channels, 1, 1)
-        bump += delta[target] / (1e-12 + _energy(delta[target], (2, 3)).sqrt())
-        bump *= budget / (1e-12 + _energy(bump, (2, 3)).sqrt())
+        budget = self._budget(delta, touched)
+        bump = _bump(side, self.power).to(self.x) * _signs(self.x, count, channels, 1, 1)
+        bump += delta[target] / (1e-12 + self._length(delta[target], (2, 3)))
+        bump *= budget / (1e-12 + self._length(bump, (2, 3)))
         delta[source] = 0
         delta[target] = bump
         return torch.arange(len(best), device=best.device), self._at_rim(delta)
@@ -97,14 +100,41 @@ class Bumps:
         """Only these images go on."""
         self.x, self.eps = self.x[mask], self.eps[mask]
 
+    def _length(self, delta: Tensor, dims: tuple[int, ...]) -> Tensor:
+        return _energy(delta, dims).sqrt()
+
+    def _budget(self, delta: Tensor, touched: Tensor) -> Tensor:
+        """How long the new bump of each channel may be: what two squares have, and what is left."""
+        unused = (self.eps**2 - _energy(delta, (1, 2, 3))).clamp_min(0) / delta.shape[1]
+        return (unused + _energy(delta * touched, (2, 3))).sqrt()
+
     def _at_rim(self, delta: Tensor) -> Tensor:
-        length = _energy(delta, (1, 2, 3)).sqrt()
+        length = self._length(delta, (1, 2, 3))
         return (self.x + self.eps * (delta / (length + 1e-12))).clamp(0, 1)
+
+
+class Spikes(Bumps):
+    """L1: the same with pointed bumps, projected where L2 is stretched, as in AutoAttack."""
+
+    power = 1
+
+    def _length(self, delta: Tensor, dims: tuple[int, ...]) -> Tensor:
+        return delta.abs().sum(dims, keepdim=True)
+
+    def _budget(self, delta: Tensor, touched: Tensor) -> Tensor:
+        """More than there is in several channels, whose sum the projection cuts."""
+        unused = (self.eps - self._length(delta, (1, 2, 3))).clamp_min(0)
+        return unused + self._length(delta * touched, (2, 3)) * delta.shape[1]
+
+    def _at_rim(self, delta: Tensor) -> Tensor:
+        return Threat("L1", self.eps.flatten()).project(self.x + delta, self.x)
 
 
 def proposals(x: Tensor, threat: Threat) -> Flips | Bumps:
     """Those of the threat model's norm."""
-    return Flips(x, threat) if threat.norm == "Linf" else Bumps(x, threat)
+    if threat.norm == "Linf":
+        return Flips(x, threat)
+    return Spikes(x, threat) if threat.norm == "L1" else Bumps(x, threat)
 
 
 Window = tuple[slice, slice, slice, slice]
@@ -121,22 +151,25 @@ def _signs(like: Tensor, *shape: int) -> Tensor:
     return (2 * torch.rand(shape) - 1).sign().to(like)
 
 
-def _bump(side: int) -> Tensor:
-    """Two halves of opposite sign, upright or lying, of energy 1, (side, side)."""
+def _bump(side: int, power: int = 2) -> Tensor:
+    """Two halves of opposite sign, upright or lying, one long in L2 or L1, (side, side)."""
     half = side // 2
-    bump = torch.cat([_mound(half, side), -_mound(side - half, side)])
-    bump /= bump.norm()
+    bump = torch.cat([_mound(half, side, power), -_mound(side - half, side, power)])
+    bump /= bump.norm(power)
     return bump.T if torch.rand(1) > 0.5 else bump
 
 
-def _mound(height: int, width: int) -> Tensor:
-    """Rings around the middle: each adds one over its number squared to all that it encloses."""
+def _mound(height: int, width: int, power: int) -> Tensor:
+    """Rings around the middle: each adds something to all that it encloses.
+
+    That is one over its number squared in L2, and to the fourth in L1.
+    """
     rows = (torch.arange(height) - height // 2).abs()
     columns = (torch.arange(width) - width // 2).abs()
-    rings = 1 / torch.arange(1, max(height // 2, width // 2) + 2) ** 2
+    rings = 1 / torch.arange(1, max(height // 2, width // 2) + 2) ** (2 if power == 2 else 4)
     outside = rings.flip(0).cumsum(0).flip(0)  # of a ring and all around it
     mound = outside[torch.maximum(rows[:, None], columns[None, :])]
-    return mound / mound.norm()
+    return mound / mound.norm(power)
 
 
 def _energy(delta: Tensor, dims: tuple[int, ...]) -> Tensor:

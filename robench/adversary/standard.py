@@ -7,6 +7,7 @@ from robench.adversary.apgd import APGD, TargetedAPGD
 from robench.adversary.attack import Attack
 from robench.adversary.fab import TargetedFAB
 from robench.adversary.packages import AutoAttack
+from robench.adversary.sparse import SparseAPGD, TargetedSparseAPGD
 from robench.adversary.square import Square
 
 STANDARD: Mapping[str, Attack] = {
@@ -20,11 +21,26 @@ STANDARD: Mapping[str, Attack] = {
 Croce & Hein 2020, arXiv:2003.01690: 100 steps, 9 targets, 5,000 queries, one restart each.
 """
 
+STANDARD_L1: Mapping[str, Attack] = {
+    "apgd-ce": SparseAPGD(),
+    "apgd-t": TargetedSparseAPGD(),
+    "fab-t": TargetedFAB(),
+    "square": Square(),
+}
+"""The same in L1 (Croce & Hein 2021, arXiv:2103.01208): 5 restarts of apgd-ce, 5 targets of apgd-t.
+"""
+
 RAND: Mapping[str, Attack] = {
     "apgd-ce": APGD(draws=20),
     "apgd-dlr": APGD(loss="dlr", draws=20),
 }
 """The version for stochastic models: gradients are averaged over 20 draws."""
+
+RAND_L1: Mapping[str, Attack] = {
+    "apgd-ce": SparseAPGD(restarts=1, draws=20),
+    "apgd-dlr": SparseAPGD(loss="dlr", restarts=1, draws=20),
+}
+"""The same in L1; the authors' code has no larger radii here, ours has them as in its standard."""
 
 _BUDGET = ("steps", "restarts", "targets", "queries", "draws")
 """Settings of which more is at least as strong."""

@@ -13,7 +13,7 @@ from robench import plugins, settings
 from robench.adversary.attack import Attack, attempt, right
 from robench.adversary.measure import Measure, Together
 from robench.adversary.packages import EXTRA
-from robench.adversary.standard import RAND, STANDARD, holds
+from robench.adversary.standard import RAND, RAND_L1, STANDARD, STANDARD_L1, holds
 from robench.adversary.transfer import Crafted, crafted_on, sources
 from robench.errors import ConfigError, PluginError
 from robench.radius import NORMS, THREATS, Norm
@@ -30,8 +30,14 @@ TOGETHER = "together"
 
 Verdict = Literal["full", "audited", "stochastic", "upper-bound", "none"]
 
-_NEEDED = {"full": STANDARD, "audited": STANDARD, "stochastic": RAND, "upper-bound": {}, "none": {}}
-"""What a verdict rests on."""
+_NEEDED: Mapping[Verdict, tuple[Mapping[str, Attack], Mapping[str, Attack]]] = {
+    "full": (STANDARD, STANDARD_L1),
+    "audited": (STANDARD, STANDARD_L1),
+    "stochastic": (RAND, RAND_L1),
+    "upper-bound": ({}, {}),
+    "none": ({}, {}),
+}
+"""What a verdict rests on, and what it rests on in L1."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +79,12 @@ class Suite:
         """Refuse what no table could show, and a claim that the attacks do not bear out."""
         if self.verdict not in get_args(Verdict):
             raise PluginError(f"verdict {self.verdict!r} is none of {', '.join(get_args(Verdict))}")
-        if not holds(self.attacks.values(), _NEEDED[self.verdict]):
-            wanted = ", ".join(_NEEDED[self.verdict])
-            raise PluginError(
-                f"only AutoAttack's attacks at their published budgets ({wanted}) "
-                f"may call themselves {self.verdict}"
-            )
+        for in_l1 in {norm == "L1" for norm in self.norms}:
+            if not holds(self.attacks.values(), needed := _NEEDED[self.verdict][in_l1]):
+                raise PluginError(
+                    f"only AutoAttack's attacks at their published budgets ({', '.join(needed)}) "
+                    f"may call themselves {self.verdict}"
+                )
         if (self.verdict == "audited") != (self.audit is not None):
             raise PluginError("a suite with an audit, and no other, has the verdict 'audited'")
         if self.audit and tuple(self.attacks)[-len(self.audit.attacks) :] != self.audit.attacks:

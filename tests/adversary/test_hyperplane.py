@@ -1,19 +1,21 @@
-"""Projection onto a hyperplane in the box: against bisection, its corners, and the package's."""
+"""Projection onto a hyperplane in the box: bisection, linear programmes, corners, the package's."""
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 from torch import Tensor
 
 from robench.adversary.hyperplane import onto_hyperplane
-from robench.radius import NORMS, Norm
+from robench.radius import BALLS, NORMS, Norm
 
 Array = npt.NDArray[np.float64]
 
-norms = st.sampled_from(NORMS)
+norms = st.sampled_from(BALLS)
 seeds = st.integers(0, 100_000)
 sizes = st.integers(1, 40)
 reaches = st.sampled_from([0.0, 1e-6, 0.01, 0.3, 0.999, 1.0])
@@ -36,6 +38,8 @@ def problems(seed: int, size: int, reach: float, rows: int = 8) -> tuple[Tensor,
 
 
 def length(moves: Array, norm: Norm) -> Array:
+    if norm == "L1":
+        return np.abs(moves).sum(-1)
     return np.abs(moves).max(-1) if norm == "Linf" else np.sqrt((moves**2).sum(-1))
 
 
@@ -53,7 +57,7 @@ def by_bisection(point: Array, normal: Array, offset: float, norm: Norm) -> Arra
     return downhill * np.minimum(high * speed, room)
 
 
-@given(norms, seeds, sizes, reaches)
+@given(st.sampled_from(NORMS), seeds, sizes, reaches)
 def test_the_same_as_bisection(norm: Norm, seed: int, size: int, reach: float) -> None:
     points, normal, offset = problems(seed, size, reach)
     moves = onto_hyperplane(points, normal, offset, norm).numpy()
@@ -63,6 +67,31 @@ def test_the_same_as_bisection(norm: Norm, seed: int, size: int, reach: float) -
         assert length(moves[i], norm) == pytest.approx(length(expected, norm), rel=1e-6, abs=1e-9)
         if reach < 0.99:
             assert moves[i] == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@given(seeds, st.integers(1, 12), st.sampled_from([1e-6, 0.01, 0.3, 0.999]))
+@hypothesis_settings(max_examples=30)
+def test_in_l1_it_is_the_linear_programmes(seed: int, size: int, reach: float) -> None:
+    """What goes up and what goes down are variables of their own, each with its room."""
+    points, _, _ = problems(seed, size, reach, rows=3)
+    normal = torch.from_numpy(np.random.default_rng(seed).standard_normal((3, size)))
+    here, last = (normal * points).sum(1), normal.clamp_min(0).sum(1)
+    offset = here + reach * (last - here)
+    moves = onto_hyperplane(points, normal, offset, "L1").numpy()
+    for z, w, b, move in zip(points.numpy(), normal.numpy(), offset.numpy(), moves, strict=True):
+        up, down = (zip(np.zeros(size), room, strict=True) for room in (1 - z, z))
+        sides = np.concatenate([w, -w])[None]
+        best = linprog(np.ones(2 * size), A_eq=sides, b_eq=[b - w @ z], bounds=[*up, *down])
+        assert best.success
+        assert np.abs(move).sum() == pytest.approx(best.fun, rel=1e-5, abs=1e-6)
+
+
+@given(seeds, sizes)
+def test_in_l1_all_but_one_coordinate_stay_or_end_at_the_border(seed: int, size: int) -> None:
+    points, normal, offset = problems(seed, size, 0.3)
+    ends = points + onto_hyperplane(points, normal, offset, "L1")
+    between = (ends != points) & (ends > 1e-12) & (ends < 1 - 1e-12)
+    assert (between.sum(1) <= 1).all()
 
 
 @given(norms, seeds, sizes, reaches, st.sampled_from([torch.float, torch.double]))
@@ -155,7 +184,7 @@ def test_many_breakpoints_far_apart_are_still_met() -> None:
     most = (normal.abs() * (1 - points)).sum()
     for share in (0.5, 0.9, 0.999, 1 - 1e-9):
         offset = (normal * points).sum(1) - share * most
-        for norm in NORMS:
+        for norm in BALLS:
             ends = points + onto_hyperplane(points, normal, offset, norm)
             assert ((normal * ends).sum(1) - offset).abs() < 1e-12
 
@@ -170,6 +199,6 @@ def test_agrees_with_pyautoattack(norm: Norm, seed: int, size: int, reach: float
     here = (normal * points).sum(1)
     offset = here + reach * ((normal * last).sum(1) - here)
     points, normal, offset = points.float(), normal.float(), offset.float()
-    project = package.projection_linf if norm == "Linf" else package.projection_l2
+    project = getattr(package, f"projection_{norm.lower()}")
     own = onto_hyperplane(points, normal, offset, norm)
     assert torch.allclose(own, project(points, normal, offset), atol=1e-4)

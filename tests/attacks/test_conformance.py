@@ -40,4 +40,4 @@ def test_suite_keeps_its_contract(name: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_only_autoattack_gives_a_full_verdict() -> None:
     full = {name for name in SOURCES if suite(name).verdict == "full"}
-    assert full == {"autoattack", "plus", "standard"}
+    assert full == {"autoattack", "l1", "plus", "standard"}
