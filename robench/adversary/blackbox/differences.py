@@ -1,6 +1,5 @@
 """Ascent by finite differences: a gradient is guessed from answers along random directions."""
 
-import itertools
 from collections.abc import Callable
 
 import torch
@@ -16,29 +15,15 @@ Move = Callable[[Tensor, Tensor], Tensor]
 """Numbers of images (K,) and their gradients (K, C, H, W) to what is added to the images."""
 
 
-def climb(
-    oracle: Oracle,
-    loss: Loss,
-    draw: Draw,
-    begin: Callable[[], Move],
-    *,
-    steps: int,
-    pairs: int,
-    reach: float,
-) -> None:
-    """Steps that raise ``loss(logits, y)`` until there is nothing left to ask.
+def climb(oracle: Oracle, loss: Loss, draw: Draw, move: Move, *, pairs: int, reach: float) -> None:
+    """Steps that raise ``loss(logits, y)``, from the images on, until nothing is left to ask.
 
-    The first ``steps`` of them start at the images, the next ones at random in the ball, and so on.
-    A step takes 2 ``pairs`` questions for a gradient, and one about where it leads. All images of a
-    batch share the directions, so that drawing them costs next to nothing.
+    A step takes 2 ``pairs`` questions for a gradient, and one about where it leads; one that cannot
+    be finished is not begun. All images of a batch share the directions, so what comes of one does
+    not depend on the others, and drawing them costs next to nothing.
     """
-    now, move, threat = oracle.x.clone(), begin(), oracle.threat
-    rows = oracle.every()
-    for step in itertools.count():
-        if not len(rows := oracle.open(rows, 2 * pairs + 1)):
-            break
-        if step and step % steps == 0:
-            now, move = threat.random_start(oracle.x), begin()
+    now, threat, rows = oracle.x.clone(), oracle.threat, oracle.every()
+    while len(rows := oracle.open(rows, 2 * pairs + 1)):
         directions = draw(pairs, now[0])
         for part in oracle.batches(rows, 2 * pairs):
             grad = _gradient(oracle, part, now[part], reach * directions, loss)

@@ -7,7 +7,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from robench.adversary.blackbox.differences import Move, climb
+from robench.adversary.blackbox.differences import climb
 from robench.adversary.blackbox.queries import Oracle, Searched
 from robench.adversary.losses import LOSSES, LossName
 from robench.threat import Threat, per_image
@@ -20,7 +20,7 @@ class NES:
     """Projected ascent along gradients from Gaussian directions (Ilyas et al. 2018, 1804.08598).
 
     Directions come in pairs of opposite sign, and a step keeps some of the gradients before it, as
-    in the authors' code. Starting again is ours: what has not fallen by then is often stuck.
+    in the authors' code.
     """
 
     only_calls: ClassVar[bool] = True
@@ -30,8 +30,6 @@ class NES:
     """Forward passes of an image."""
     pairs: Count = 25
     """Directions a gradient, each asked about on both sides; the paper takes 25."""
-    steps: Count = 40
-    """Steps a start: the first from the image, the others at random in the ball."""
     reach: Annotated[float, Meta(gt=0)] = 0.001
     """Standard deviation of a pixel of a direction, in [0, 1] pixel units; the paper's sigma."""
     step_size: Annotated[float, Meta(gt=0)] = 0.2
@@ -47,20 +45,14 @@ class NES:
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Searched:
         """Perturbed images, and the questions that they cost."""
-        oracle = Oracle(model, x, y, threat, self.queries)
+        oracle, trend = Oracle(model, x, y, threat, self.queries), torch.zeros_like(x)
 
-        def begin() -> Move:
-            trend = torch.zeros_like(x)
+        def move(rows: Tensor, grad: Tensor) -> Tensor:
+            trend[rows] = self.momentum * trend[rows] + (1 - self.momentum) * grad
+            size = per_image(threat.at(rows).eps, x) * self.step_size
+            return size * threat.direction(trend[rows])
 
-            def move(rows: Tensor, grad: Tensor) -> Tensor:
-                trend[rows] = self.momentum * trend[rows] + (1 - self.momentum) * grad
-                size = per_image(threat.at(rows).eps, x) * self.step_size
-                return size * threat.direction(trend[rows])
-
-            return move
-
-        loss = LOSSES[self.loss]
-        climb(oracle, loss, _gaussian, begin, steps=self.steps, pairs=self.pairs, reach=self.reach)
+        climb(oracle, LOSSES[self.loss], _gaussian, move, pairs=self.pairs, reach=self.reach)
         return oracle.found()
 
 

@@ -7,7 +7,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from robench.adversary.blackbox.differences import Move, climb
+from robench.adversary.blackbox.differences import climb
 from robench.adversary.blackbox.queries import Oracle, Searched
 from robench.adversary.losses import LOSSES, LossName
 from robench.threat import Threat, per_image
@@ -20,11 +20,7 @@ _DECAYS = 0.9, 0.999
 
 @dataclass(frozen=True, kw_only=True)
 class SPSA:
-    """Projected Adam along gradients from random signs, on the margin (Uesato et al. 2018).
-
-    arXiv:1802.05666, algorithm 1. Starting again is ours: what has not fallen by then is often
-    stuck.
-    """
+    """Projected Adam along gradients from random signs (Uesato et al. 2018, 1802.05666)."""
 
     only_calls: ClassVar[bool] = True
     many_radii: ClassVar[bool] = True
@@ -33,8 +29,6 @@ class SPSA:
     """Forward passes of an image."""
     pairs: Count = 25
     """Directions a gradient, each asked about on both sides."""
-    steps: Count = 40
-    """Steps a start: the first from the image, the others at random in the ball."""
     reach: Annotated[float, Meta(gt=0)] = 0.01
     """How far a pixel is moved for a question, in [0, 1] pixel units; the paper's delta."""
     step_size: Annotated[float, Meta(gt=0)] = 0.2
@@ -48,14 +42,13 @@ class SPSA:
 
     def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Searched:
         """Perturbed images, and the questions that they cost."""
-        oracle, loss = Oracle(model, x, y, threat, self.queries), LOSSES[self.loss]
+        oracle, adam = Oracle(model, x, y, threat, self.queries), _Adam(x)
         share = self.step_size / (x.shape[1:].numel() ** 0.5 if threat.norm == "L2" else 1)
 
-        def begin() -> Move:
-            adam = _Adam(x)
-            return lambda rows, grad: per_image(threat.at(rows).eps, x) * share * adam(rows, grad)
+        def move(rows: Tensor, grad: Tensor) -> Tensor:
+            return per_image(threat.at(rows).eps, x) * share * adam(rows, grad)
 
-        climb(oracle, loss, _signs, begin, steps=self.steps, pairs=self.pairs, reach=self.reach)
+        climb(oracle, LOSSES[self.loss], _signs, move, pairs=self.pairs, reach=self.reach)
         return oracle.found()
 
 
