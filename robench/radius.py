@@ -2,18 +2,19 @@
 
 import re
 from fractions import Fraction
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 from robench import names
 from robench.errors import ConfigError
 
-Norm = Literal["Linf", "L2", "L1", "flow"]
+Norm = Literal["Linf", "L2", "L1", "flow", "change"]
 NORMS: tuple[Norm, ...] = ("Linf", "L2")
 """Those that a suite is for unless it says otherwise."""
 BALLS: tuple[Norm, ...] = (*NORMS, "L1")
 """Those whose radius can be read off two images; what is trained against is one of them."""
-THREATS: tuple[Norm, ...] = get_args(Norm)
-"""And ``flow``: pixels move by up to a share of the image's side, along each axis."""
+THREATS: tuple[Norm, ...] = (*BALLS, "flow")
+"""And ``flow``: pixels move by up to a share of the image's side, along each axis. What else may
+happen to an image, ``change``, has the strength that its attack says, and no grid asks for it."""
 
 _NUMBER = re.compile(r"(\d{1,20}\.?\d{0,20}(?:e-\d{1,2})?|\.\d{1,20})(?:/(\d{1,20}))?", re.ASCII)
 
