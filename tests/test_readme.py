@@ -127,10 +127,10 @@ def test_make_run_is_the_readmes_first_commands() -> None:
 def test_every_command_runs(
     robench: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for plugin, place in zip(fences("python"), ("methods/half", "attacks/runnerup"), strict=True):
+    for plugin, name in zip(fences("python"), ("methods/half", "attacks/runnerup"), strict=True):
         assert len(plugin.splitlines()) < 45
-        (tmp_path / place).parent.mkdir()
-        (tmp_path / f"{place}.py").write_text(plugin, encoding="utf-8")
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / f"{name}.py").write_text(plugin, encoding="utf-8")
     for grid in ROOT.glob("results/*/grid.toml"):
         place = tmp_path / grid.relative_to(ROOT)
         place.parent.mkdir(parents=True)
