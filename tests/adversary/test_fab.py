@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from robench.adversary.attack import Attack
 from robench.adversary.fab import FAB, TargetedFAB
 from robench.adversary.losses import margin
-from robench.radius import NORMS, Norm
+from robench.radius import BALLS, NORMS, Norm
 from robench.threat import Threat
 from tests.adversary.conftest import (
     Rounded,
@@ -101,12 +101,29 @@ def test_finds_what_there_is_in_a_linear_model(seed: int, norm: Norm, classes: i
     finds_what_there_is(TargetedFAB(steps=10), classes, seed, norm)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@given(st.integers(0, 1000), st.integers(2, 5))
+@hypothesis_settings(max_examples=6)
+def test_finds_what_there_is_in_l1(seed: int, classes: int) -> None:
+    """The distance is the gap over the largest slope, where one number alone has room for it."""
+    torch.manual_seed(seed)
+    model, head, x, y = undecided(classes, (3, 2, 2))
+    slopes, logits = head.weight[:, None] - head.weight[y], model(x)
+    gaps = (logits.gather(1, y[:, None]) - logits).T
+    distance = (gaps / slopes.abs().amax(2)).nan_to_num(torch.inf).amin(0)
+    eps = float(distance.quantile(0.4))
+    assert 1.05 * eps < 0.4  # so that [0, 1] is no bound
+    for attack in (FAB(steps=10), TargetedFAB(steps=10)):
+        stands = model(attack(model, x, y, Threat("L1", eps))).argmax(1) == y
+        assert stands[distance > 1.0001 * eps].all()
+        assert not stands[distance < 0.98 * eps].any()
+
+
+@pytest.mark.parametrize("norm", BALLS)
 def test_where_all_is_allowed_a_linear_model_falls_just_behind_its_boundary(norm: Norm) -> None:
     torch.manual_seed(0)
     model, head, x, y = undecided(2, (3, 2, 2))
     slope, threat = head.weight[1] - head.weight[0], Threat(norm, 10.0)
-    size = slope.abs().sum() if norm == "Linf" else slope.norm()
+    size = {"Linf": slope.abs().sum(), "L2": slope.norm(), "L1": slope.abs().max()}[norm]
     distance = margin(model(x), y).abs() / size
     for attack in (FAB(), TargetedFAB()):
         x_adv = attack(model, x, y, threat)
@@ -145,10 +162,10 @@ def test_passes_of_an_image_that_nothing_breaks(steps: int, norm: Norm, classes:
 
 
 @KINDS
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", BALLS)
 def test_zero_gradients_break_nothing(attack: Attack, norm: Norm) -> None:
     x, y = torch.full((4, 3, 8, 8), 0.5), torch.zeros(4, dtype=torch.long)
-    threat = Threat(norm, {"Linf": 0.13, "L2": 1.5}[norm])
+    threat = Threat(norm, {"Linf": 0.13, "L2": 1.5, "L1": 9.0}[norm])
     for model in (Steady(3, share=0.0), Rounded()):
         torch.manual_seed(5)
         assert torch.equal(attack(model, x, y, threat), x)

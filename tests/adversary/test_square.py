@@ -18,7 +18,7 @@ from robench.adversary.proposals import Flips, _bump
 from robench.adversary.square import Square
 from robench.adversary.standard import STANDARD
 from robench.models.passes import counted
-from robench.radius import NORMS, Norm
+from robench.radius import BALLS, NORMS, Norm
 from robench.threat import Threat
 from tests.adversary.conftest import (
     BOTH,
@@ -129,15 +129,28 @@ def test_more_queries_and_restarts_break_what_fewer_break(wide: Victim) -> None:
         assert not (more & ~fewer).any()
 
 
+@pytest.mark.parametrize("side", range(1, 14))
+def test_bumps_are_autoattacks_in_l1_and_of_mass_one(side: int) -> None:
+    package = pytest.importorskip("pyautoattack.square")
+    attack = package.SquareAttack(None, norm="L1", eps=0.1, device="cpu")
+    for seed in range(4):
+        torch.manual_seed(seed)
+        own = _bump(side, power=1)
+        torch.manual_seed(seed)
+        assert torch.allclose(own, attack.eta(side), atol=1e-6)
+        assert own.abs().sum().item() == pytest.approx(1, rel=1e-5)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", BALLS)
 @pytest.mark.parametrize("shape", [(1, 3, 3), (1, 4, 4), (3, 5, 9), (3, 9, 5), (2, 14, 14)])
 def test_images_of_any_shape_and_few_classes(
     shape: tuple[int, int, int], norm: Norm, classes: int
 ) -> None:
     torch.manual_seed(0)
     model, _, x, y = undecided(classes, shape)
-    threat = Threat(norm, {"Linf": 0.05, "L2": 0.05 * math.prod(shape) ** 0.5}[norm])
+    size = math.prod(shape)
+    threat = Threat(norm, {"Linf": 0.05, "L2": 0.05 * size**0.5, "L1": 0.05 * size}[norm])
     victim = Victim(model, x, y, threat)
     x_adv = victim.attacked(Square(queries=60))
     stands = victim.stands(x_adv)
@@ -213,11 +226,11 @@ def test_passes_of_an_image_that_nothing_breaks(queries: int, norm: Norm, moody:
         assert passes.forwards == most
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", BALLS)
 def test_breaks_what_has_no_gradient(norm: Norm) -> None:
     """Rounded inputs: Auto-PGD and FAB stay where they start, random search does not."""
     x, y = torch.full((4, 3, 8, 8), 0.5), torch.zeros(4, dtype=torch.long)
-    model, threat = Rounded(), Threat(norm, {"Linf": 0.13, "L2": 4.0}[norm])
+    model, threat = Rounded(), Threat(norm, {"Linf": 0.13, "L2": 4.0, "L1": 60.0}[norm])
     assert (model(x).argmax(1) == y).all()
     torch.manual_seed(5)
     for attack in (APGD(), TargetedAPGD(), FAB(restarts=2), TargetedFAB()):
@@ -226,7 +239,7 @@ def test_breaks_what_has_no_gradient(norm: Norm) -> None:
     assert (model(x_adv).argmax(1) != y).all()
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", BALLS)
 def test_a_constant_model_is_not_broken(norm: Norm) -> None:
     x, y = torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.long)
     attack, threat = Square(queries=100), Threat(norm, 0.5)
