@@ -35,7 +35,11 @@ _BUDGET = (
 
 @dataclass(frozen=True, kw_only=True)
 class SparseAPGD(APGD):
-    """Auto-PGD for L1 alone (Croce & Hein 2021, arXiv:2103.01208, algorithm 1 and section 3.3)."""
+    """Auto-PGD for L1 alone (Croce & Hein 2021, arXiv:2103.01208), their code's rules.
+
+    But for two things: a number that is the image's again does not count as perturbed, where their
+    rounding leaves a trace; and a step can come to change a single number, which in theirs is two.
+    """
 
     restarts: Count = 5
     """Random starts, each for the images that still stand."""
