@@ -1,0 +1,230 @@
+"""Attacks without gradients beside foolbox's, ART's and torchattacks': what falls, and how fast.
+
+    python benchmarks/blackbox.py --weights results/digits/cells/CELL --data-root DATA
+
+A package attacks first, and the images that it gives to the network are counted; ours may then ask
+as often about each image. Both take turns in one process with the same weights, images and thread;
+times are the process's own, medians over rounds. Distances and verdicts are looked at here. Needs
+foolbox 3.3, ART 1.20 and torchattacks 3.5 (``pip install foolbox adversarial-robustness-toolbox
+torchattacks``), of which robench itself needs none.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from robench.adversary.attack import right
+from robench.adversary.blackbox.hopskipjump import HopSkipJump
+from robench.adversary.blackbox.spsa import SPSA
+from robench.adversary.square import Square
+from robench.radius import Norm
+from robench.reopen import reopen
+from robench.store.records import CellFolder
+from robench.threat import Threat
+
+Theirs = Callable[[nn.Module, Tensor, Tensor, Threat], Tensor]
+Ours = Callable[[int, nn.Module, Tensor, Tensor, Threat], Tensor]
+"""The same with a budget of questions about each image."""
+
+PACKAGES = {
+    "foolbox": "foolbox",
+    "art": "adversarial-robustness-toolbox",
+    "torchattacks": "torchattacks",
+}
+"""By the name they are imported by."""
+
+SQUARES = 1000
+"""Proposals of Square."""
+
+P: dict[str, float] = {"Linf": math.inf, "L2": 2}
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One attack, written by two."""
+
+    name: str
+    norm: Norm
+    theirs: Theirs
+    ours: Ours
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one of them came to."""
+
+    distance: Tensor
+    """Of each image, (N,); infinite where what came back is not wrong."""
+    queries: int
+    """Passes of an image, on average."""
+    seconds: float
+
+
+class Counted(nn.Module):
+    """A network that counts the images it is given."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.count = model, 0
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits; ART gives it double precision at times."""
+        self.count += len(x)
+        return self.model(x.float())
+
+
+@click.command(help=__doc__)
+@click.option("--weights", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option(
+    "--data-root", type=click.Path(path_type=Path), envvar="ROBENCH_DATA_ROOT", required=True
+)
+@click.option("--images", default=30, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--only", default="", help="Contests whose name has this in it.")
+def command(weights: Path, data_root: Path, images: int, rounds: int, only: str) -> None:
+    """All contests on one cell; L2 at a quarter of the root of the number of pixels, times eps."""
+    for package, name in PACKAGES.items():
+        if find_spec(package) is None:
+            raise click.UsageError(f"{package} is not installed; pip install {name}")
+    torch.set_num_threads(1)
+    cell = reopen(CellFolder(weights), "best", data_root, torch.device("cpu"), test_limit=images)
+    model, x, y = cell.model.eval(), cell.data.test.x(), cell.data.test.y
+    stands = right(model, x, y)
+    x, y, linf = x[stands], y[stands], float(cell.threat.eps)
+    radii = {"Linf": linf, "L2": linf * math.sqrt(x[0].numel()) / 4}
+    click.echo(f"{weights.name}: {len(y)} images that it gets right, {rounds} rounds\n")
+    click.echo("| attack | threat | queries | in the ball | median distance | time |")
+    click.echo("| --- | --- | ---: | ---: | ---: | ---: |")
+    for contest in contests():
+        if only in contest.name:
+            threat = Threat(contest.norm, radii[contest.norm])
+            click.echo(line(contest, model, x, y, threat, rounds))
+
+
+def line(
+    contest: Contest, model: nn.Module, x: Tensor, y: Tensor, threat: Threat, rounds: int
+) -> str:
+    """A row of the table: ours / theirs; time is ours over theirs, so less than 1 is faster."""
+    ours, theirs = list[Side](), list[Side]()
+    for number in range(rounds):
+        theirs.append(played(contest.theirs, number, model, x, y, threat))
+        budget = theirs[-1].queries
+
+        def attack(*task: Any, budget: int = budget) -> Tensor:
+            return contest.ours(budget, *task)
+
+        ours.append(played(attack, number, model, x, y, threat))
+    both = torch.stack([s.distance for s in ours]), torch.stack([s.distance for s in theirs])
+    broken = " / ".join(f"{(side <= threat.eps + 1e-5).float().mean():.1%}" for side in both)
+    median = " / ".join(f"{side.flatten().median():.3f}" for side in both)
+    ratios = [one.seconds / other.seconds for one, other in zip(ours, theirs, strict=True)]
+    return (
+        f"| {contest.name} | {threat.norm} {threat.eps:.3g} | {ours[0].queries} / "
+        f"{theirs[0].queries} | {broken} | {median} | {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f}-{max(ratios):.2f}) |"
+    )
+
+
+def played(
+    attack: Theirs, seed: int, model: nn.Module, x: Tensor, y: Tensor, threat: Threat
+) -> Side:
+    """One run, looked at."""
+    counted = Counted(model)
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # ART draws from it
+    began = time.process_time()
+    x_adv = attack(counted, x, y, threat)
+    seconds = time.process_time() - began
+    far = threat.distance(x_adv, x).where(~right(model, x_adv, y), torch.inf)
+    return Side(far, round(counted.count / len(y)), seconds)
+
+
+def contests() -> Iterator[Contest]:
+    """HopSkipJump looks for the nearest; the others for anything in the ball."""
+    for norm in ("Linf", "L2"):
+        yield Contest("HopSkipJump, foolbox", norm, foolbox_jumps, jumps)
+        yield Contest("HopSkipJump, ART", norm, art_jumps, jumps)
+    yield Contest("Square, ART", "Linf", art_square, square)  # its L2 is NaN on 8x8 images
+    yield Contest("SPSA, torchattacks", "Linf", torchattacks_spsa, spsa)
+
+
+def jumps(queries: int, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    """Ours, which like theirs does not stop at the ball when it has no radius."""
+    near = HopSkipJump(queries=queries).nearest(model, x, y, Threat(threat.norm, 0.0))[1]
+    return torch.where(near.isnan(), x, near)
+
+
+def square(queries: int, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    """Ours, with as many proposals as ART's at most makes."""
+    return Square(queries=SQUARES)(model, x, y, threat)
+
+
+def spsa(queries: int, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    """Ours."""
+    return SPSA(queries=queries)(model, x, y, threat)
+
+
+def foolbox_jumps(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    """Eight of its steps."""
+    foolbox = import_module("foolbox")
+    attack = foolbox.attacks.HopSkipJumpAttack(steps=8, constraint=threat.norm.lower())
+    wrong = foolbox.criteria.Misclassification(y)
+    return attack.run(foolbox.PyTorchModel(model, bounds=(0, 1)), x, wrong)
+
+
+def art_jumps(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    """Nine of its steps."""
+    kind = import_module("art.attacks.evasion").HopSkipJump
+    attack = kind(
+        art_model(model, x), norm=P[threat.norm], max_iter=9, verbose=False, batch_size=500
+    )
+    return torch.from_numpy(attack.generate(x.numpy(), y=np.eye(10)[y.numpy()]))
+
+
+def art_square(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    """One start; its share of the image is the paper's."""
+    kind = import_module("art.attacks.evasion").SquareAttack
+    attack = kind(
+        art_model(model, x), norm=P[threat.norm], eps=threat.eps, max_iter=SQUARES, p_init=0.8,
+        nb_restarts=1, batch_size=500, verbose=False,
+    )  # fmt: skip
+    return torch.from_numpy(attack.generate(x.numpy(), y=np.eye(10)[y.numpy()]))
+
+
+def art_model(model: nn.Module, x: Tensor) -> Any:
+    """A network as ART wants it."""
+    kind = import_module("art.estimators.classification").PyTorchClassifier
+    shape = tuple(x.shape[1:])
+    return kind(
+        model, nn.CrossEntropyLoss(), shape, nb_classes=10, clip_values=(0, 1), device_type="cpu"
+    )
+
+
+def torchattacks_spsa(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
+    """Its rate is the paper's share of the radius; forty steps of fifty questions."""
+    eps = float(threat.eps)
+    attack = import_module("torchattacks").SPSA(
+        model, eps=eps, lr=0.01 * eps / (8 / 255), nb_iter=40, nb_sample=25, max_batch_size=25
+    )
+    return attack(x, y)
+
+
+if __name__ == "__main__":
+    command()
