@@ -22,7 +22,10 @@ from robench.training.method import Method, Run
 from robench.training.train import train
 
 _CAPS = {"steps": 20, "restarts": 2, "targets": 3, "queries": 200, "draws": 2, "looks": 3}
-"""Settings of attacks, and of measures, that decide how long they take."""
+"""Settings of attacks that decide how long they take."""
+
+_CAPS_OF_MEASURES = {**_CAPS, "steps": 5}
+"""Those of measures, which are many to a suite and need not break anything here."""
 
 _BROKEN = {"Linf": 0.5, "L2": 4.0, "L1": 60.0, "flow": 0.5}
 """Radii at which nothing of an undefended network may stand."""
@@ -32,7 +35,7 @@ def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
     """What is looked at, and how."""
     found = suite(name)
     if found.measures:
-        short = {name: _capped(look) for name, look in found.measures.items()}
+        short = {name: _capped(look, _CAPS_OF_MEASURES) for name, look in found.measures.items()}
         found = replace(found, measures=short)
         for norm in found.norms:
             threat, twice = Threat(norm, float(tiny.FACTS.eps[norm])), norm == found.norms[0]
@@ -53,18 +56,18 @@ def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
 
 def _short(found: Suite) -> Suite:
     """The suite on small budgets: its contract does not depend on them, its time does."""
-    attacks = {name: _capped(attack) for name, attack in found.attacks.items()}
+    attacks = {name: _capped(attack, _CAPS) for name, attack in found.attacks.items()}
     return Suite(attacks, norms=found.norms, needs=found.needs, looks=found.looks)
 
 
-def _capped(settings: Any) -> Any:
+def _capped(settings: Any, caps: Mapping[str, int]) -> Any:
     if not is_dataclass(settings) or isinstance(settings, type):
         return settings
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     short = {
-        name: min(value, _CAPS[name]) if name in _CAPS else _capped(value)
+        name: min(value, caps[name]) if name in caps else _capped(value, caps)
         for name, value in values.items()
-        if name in _CAPS or is_dataclass(value)
+        if name in caps or is_dataclass(value)
     }
     return replace(settings, **short)
 
