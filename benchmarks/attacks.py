@@ -24,6 +24,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,10 @@ from benchmarks.parity.table import (
     table,
 )
 from robench.adversary.attack import right
+from robench.data.catalogue import facts
 from robench.errors import DataError, RobenchError
 from robench.models.prepared import prepared
+from robench.radius import BALLS, Norm, parse_eps
 from robench.versions import version
 
 
@@ -107,7 +110,7 @@ FULL: Mapping[str, Scale] = {**USUAL, "cifar10": replace(USUAL["cifar10"], budge
 
 def contests(on: Subject, scale: Scale) -> Iterator[Contest]:
     """All that is timed: the four attacks together, then each on what is rightly classified."""
-    ours = scale.budget.ours()
+    ours = scale.budget.ours(on.threat.norm)
     everything = versus("standard", list(ours), on, scale.budget)
     audit: Mapping[str, Side] = {"audited": lambda seed: audited(ours, on, seed)}
     yield replace(everything, sides={**everything.sides, **audit})
@@ -124,7 +127,8 @@ def versus(
     what: str, names: Sequence[str], on: Subject, budget: Budget, fast: nn.Module | None = None
 ) -> Contest:
     """Some of the attacks, robench's against the package's; no fast copy: a new one every run."""
-    ours = {name: attack for name, attack in budget.ours().items() if name in names}
+    every = budget.ours(on.threat.norm)
+    ours = {name: attack for name, attack in every.items() if name in names}
     sides: Mapping[str, Side] = {
         "package": lambda seed: (packaged(names, budget, on, seed), ""),
         "robench": lambda seed: (cascade(ours, on, seed, fast), ""),
@@ -146,8 +150,9 @@ def conditions(on: Subject, scale: Scale, call: "Call") -> str:
     for file in sorted([*root.glob("adversary/*.py"), *root.glob("models/*.py")]):
         code.update(file.read_bytes())
     said = [
-        on.sha256, on.eps, len(on.y), asdict(scale.budget), call.threads, call.seed, processor(),
-        torch.__version__, version(REFERENCE), code.hexdigest(),
+        on.sha256, on.threat.norm, on.eps, len(on.y), asdict(scale.budget),
+        call.threads, call.seed, processor(), torch.__version__, version(REFERENCE),
+        code.hexdigest(),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
@@ -160,6 +165,8 @@ def conditions(on: Subject, scale: Scale, call: "Call") -> str:
 @click.option(
     "--networks", default=",".join(NETWORKS), metavar="A,B", help="Which of the three are attacked."
 )
+@click.option("--norm", type=click.Choice(BALLS), default="Linf", help="Of the ball attacked.")
+@click.option("--eps", metavar="R", help="Its radius.", show_default="the data set's")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, help="Runs of each side.")
 @click.option(
     "--images",
@@ -214,6 +221,8 @@ class Call:
     quick: bool
     full: bool
     networks: str
+    norm: Norm
+    eps: str | None
     rounds: int
     images: int | None
     weights: tuple[Path, ...]
@@ -229,6 +238,11 @@ class Call:
         """Where weights and images are; a quick call trains digits alone."""
         patience = 2.0 if self.quick else float("inf")
         return Place(self.weights, self.results, self.data_root, self.threads, patience)
+
+    def ball(self, dataset: str) -> tuple[Norm, Fraction]:
+        """What is attacked, whatever was trained against."""
+        usual = facts(dataset).eps[self.norm]
+        return self.norm, parse_eps(self.eps, self.norm) if self.eps else usual
 
     @property
     def extent(self) -> Extent:
@@ -263,7 +277,8 @@ def compare(call: Call) -> int:
         console.print(line)
     for name, scale in chosen.items():
         try:
-            on = subject(name, call.place, min(scale.images, call.images or scale.images))
+            images = min(scale.images, call.images or scale.images)
+            on = subject(name, call.place, images).within(*call.ball(name))
         except DataError as error:
             said = str(error).partition(";")[0]
             console.print(f"skipped: {said}; --data-root names a torchvision root")

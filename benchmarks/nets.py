@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -99,6 +100,10 @@ class Subject:
     def at(self, index: Tensor | slice) -> "Subject":
         """The same on some of the images: positions, or a mask."""
         return replace(self, x=self.x[index], y=self.y[index], index=self.index[index])
+
+    def within(self, norm: Norm, eps: Fraction) -> "Subject":
+        """The same in another ball."""
+        return replace(self, threat=Threat(norm, float(eps)), eps=show_eps(eps))
 
 
 @dataclass(frozen=True)

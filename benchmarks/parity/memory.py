@@ -25,7 +25,7 @@ def resident() -> float | None:
 
 def memory(on: Subject, seed: int) -> Iterator[str]:
     """Whether short cascades leave anything behind: with one fast copy, and with a new one each."""
-    attacks = Budget(steps=2, targets=1, queries=10).ours()
+    attacks = Budget(steps=2, targets=1, queries=10).ours(on.threat.norm)
     for what, fast in (("one copy", prepared(on.model, on.x[:8])), ("a new copy a call", None)):
         seen = []
         for _ in range(CALLS):

@@ -23,7 +23,7 @@ class Spent:
 def spent(on: Subject, budget: Budget, seed: int) -> Iterator[Spent]:
     """Passes of each attack on a few images; all of them, also those of the package's checks."""
     fast = prepared(on.model, on.x[:8])
-    for name, attack in budget.ours().items():
+    for name, attack in budget.ours(on.threat.norm).items():
         with counted(on.model) as package:
             theirs = packaged([name], budget, on, seed)
         with counted(on.model) as checks, counted(fast) as passes:

@@ -11,9 +11,11 @@ from benchmarks.nets import Subject
 from robench.adversary.apgd import APGD, TargetedAPGD
 from robench.adversary.attack import Attack, attempt, right
 from robench.adversary.fab import TargetedFAB
+from robench.adversary.sparse import SparseAPGD, TargetedSparseAPGD
 from robench.adversary.square import Square
 from robench.evaluation.audit import most_missed
 from robench.models.prepared import prepared
+from robench.radius import Norm
 
 REFERENCE = "pyautoattack"
 
@@ -36,11 +38,17 @@ class Budget:
     def __str__(self) -> str:
         return f"{self.steps} steps, {self.targets} targets, {self.queries} queries"
 
-    def ours(self) -> dict[str, Attack]:
+    def ours(self, norm: Norm) -> dict[str, Attack]:
         """The four attacks that are robench's own, in order."""
+        few = min(self.targets, TargetedSparseAPGD().targets)
+        apgd: tuple[Attack, Attack] = (
+            (SparseAPGD(steps=self.steps), TargetedSparseAPGD(steps=self.steps, targets=few))
+            if norm == "L1"
+            else (APGD(steps=self.steps), TargetedAPGD(steps=self.steps, targets=self.targets))
+        )
         return {
-            "apgd-ce": APGD(steps=self.steps),
-            "apgd-t": TargetedAPGD(steps=self.steps, targets=self.targets),
+            "apgd-ce": apgd[0],
+            "apgd-t": apgd[1],
             "fab-t": TargetedFAB(steps=self.steps, targets=self.targets),
             "square": Square(queries=self.queries),
         }
@@ -53,7 +61,8 @@ class Budget:
             apgd.n_iter_min = max(int(0.06 * self.steps), 1)
             apgd.size_decr = max(int(0.03 * self.steps), 1)
         package.fab.n_iter, package.square.n_queries = self.steps, self.queries
-        package.apgd_targeted.n_target_classes = package.fab.n_target_classes = self.targets
+        for targeted in (package.apgd_targeted, package.fab):
+            targeted.n_target_classes = min(self.targets, targeted.n_target_classes)
 
 
 def cascade(
@@ -106,8 +115,9 @@ def audited(attacks: Mapping[str, Attack], on: Subject, seed: int) -> tuple[Tens
 def warm(on: Subject) -> None:
     """Both sides once at next to no cost: imports and first passes belong to neither's time."""
     budget, few = Budget(steps=2, targets=1, queries=5), on.at(slice(8))
-    packaged(list(budget.ours()), budget, few, 0)
-    cascade(budget.ours(), few, 0)
+    ours = budget.ours(on.threat.norm)
+    packaged(list(ours), budget, few, 0)
+    cascade(ours, few, 0)
 
 
 def drawn(stands: Tensor, seed: int) -> tuple[Tensor, Tensor]:

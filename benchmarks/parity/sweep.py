@@ -71,7 +71,9 @@ def _seconds(
     threats = [Threat(on.threat.norm, on.threat.eps * part) for part in parts]
     gc.collect()
     began = time.process_time()
-    found = evaluate(on.model, Suite(budget.ours()), images, threats, seed, lambda *progress: None)
+    found = evaluate(
+        on.model, Suite(budget.ours(on.threat.norm)), images, threats, seed, lambda *progress: None
+    )
     seconds = time.process_time() - began
     first, last = (int(found[at].outcomes.stands["square"].sum()) for at in (0, -1))
     return seconds, (first, last)
