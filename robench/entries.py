@@ -3,7 +3,7 @@
 import hashlib
 import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from robench import device
 from robench.adversary.attack import out_of_memory
 from robench.adversary.measure import Reading
+from robench.adversary.suite import TOGETHER
 from robench.data.load import Data
 from robench.evaluation.evaluate import Evaluated
 from robench.evaluation.outcomes import pack
@@ -134,12 +135,20 @@ def finished(cell: Cell, label: str, record: Plain, dropped: int = 0) -> Finishe
         found = f"{look['natural']:.1%} natural, {look['robust']:.1%} PGD"
         said = f"best epoch {best['epoch']}: {found} on validation"
     elif record.get("measures"):
-        firsts = [(name, reading["values"][0]) for name, reading in record["measures"].items()]
-        said = ", ".join(f"{one['name'] or name}: {_number(one['value'])}" for name, one in firsts)
+        said = ", ".join(_firsts(record["measures"]))
     elif "stands" in record:
         stands = [count / record["n"] for count in record["stands"].values()]
         said = f"natural {stands[0]:.1%}, worst {stands[-1]:.1%}"
     return Finished(cell.name, label, record["status"], said, record["seconds"], dropped, trace)
+
+
+def _firsts(measures: Plain) -> Iterator[str]:
+    """The first number of each measure, with the measure's name where others are beside it."""
+    for measure, reading in measures.items():
+        first = reading["values"][0]
+        alone = len(measures) == 1 or measure == TOGETHER
+        label = first["name"] if alone else f"{measure} {first['name']}".rstrip()
+        yield f"{label or measure}: {_number(first['value'])}"
 
 
 def _number(value: float | None) -> str:
