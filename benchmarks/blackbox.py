@@ -19,8 +19,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.packages import (
+    art_jumps,
+    art_square,
+    foolbox_jumps,
+    required,
+    torchattacks_spsa,
+)
 from robench.adversary.attack import right
 from robench.adversary.blackbox.hopskipjump import HopSkipJump
 from robench.adversary.blackbox.spsa import SPSA
@@ -51,8 +57,6 @@ PACKAGES = {
 
 SQUARES = 1000
 """Proposals of Square."""
-
-P: dict[str, float] = {"Linf": math.inf, "L2": 2}
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,7 @@ class Counted(nn.Module):
 @click.option("--only", default="", help="Contests whose name has this in it.")
 def command(weights: Path, data_root: Path, images: int, rounds: int, only: str) -> None:
     """All contests on one cell; L2 at a quarter of the root of the number of pixels, times eps."""
-    for package, name in PACKAGES.items():
-        if find_spec(package) is None:
-            raise click.UsageError(f"{package} is not installed; pip install {name}")
+    required(PACKAGES)
     torch.set_num_threads(1)
     cell = reopen(CellFolder(weights), "best", data_root, torch.device("cpu"), test_limit=images)
     model, x, y = cell.model.eval(), cell.data.test.x(), cell.data.test.y
@@ -161,7 +163,9 @@ def contests() -> Iterator[Contest]:
     for norm in ("Linf", "L2"):
         yield Contest("HopSkipJump, foolbox", norm, foolbox_jumps, jumps)
         yield Contest("HopSkipJump, ART", norm, art_jumps, jumps)
-    yield Contest("Square, ART", "Linf", art_square, square)  # its L2 is NaN on 8x8 images
+    yield Contest(
+        "Square, ART", "Linf", partial(art_square, proposals=SQUARES), square
+    )  # its L2 is NaN on 8x8 images
     yield Contest("SPSA, torchattacks", "Linf", torchattacks_spsa, spsa)
 
 
@@ -179,51 +183,6 @@ def square(queries: int, model: nn.Module, x: Tensor, y: Tensor, threat: Threat)
 def spsa(queries: int, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
     """Ours."""
     return SPSA(queries=queries)(model, x, y, threat)
-
-
-def foolbox_jumps(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
-    """Eight of its steps."""
-    foolbox = import_module("foolbox")
-    attack = foolbox.attacks.HopSkipJumpAttack(steps=8, constraint=threat.norm.lower())
-    wrong = foolbox.criteria.Misclassification(y)
-    return attack.run(foolbox.PyTorchModel(model, bounds=(0, 1)), x, wrong)
-
-
-def art_jumps(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
-    """Nine of its steps."""
-    kind = import_module("art.attacks.evasion").HopSkipJump
-    attack = kind(
-        art_model(model, x), norm=P[threat.norm], max_iter=9, verbose=False, batch_size=500
-    )
-    return torch.from_numpy(attack.generate(x.numpy(), y=np.eye(10)[y.numpy()]))
-
-
-def art_square(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
-    """One start; its share of the image is the paper's."""
-    kind = import_module("art.attacks.evasion").SquareAttack
-    attack = kind(
-        art_model(model, x), norm=P[threat.norm], eps=threat.eps, max_iter=SQUARES, p_init=0.8,
-        nb_restarts=1, batch_size=500, verbose=False,
-    )  # fmt: skip
-    return torch.from_numpy(attack.generate(x.numpy(), y=np.eye(10)[y.numpy()]))
-
-
-def art_model(model: nn.Module, x: Tensor) -> Any:
-    """A network as ART wants it."""
-    kind = import_module("art.estimators.classification").PyTorchClassifier
-    shape = tuple(x.shape[1:])
-    return kind(
-        model, nn.CrossEntropyLoss(), shape, nb_classes=10, clip_values=(0, 1), device_type="cpu"
-    )
-
-
-def torchattacks_spsa(model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
-    """Its rate is the paper's share of the radius; forty steps of fifty questions."""
-    eps = float(threat.eps)
-    attack = import_module("torchattacks").SPSA(
-        model, eps=eps, lr=0.01 * eps / (8 / 255), nb_iter=40, nb_sample=25, max_batch_size=25
-    )
-    return attack(x, y)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import click
 import torch
 from torch import Tensor, nn
 
+from benchmarks.packages import P, required
 from robench.adversary.nearest.carlini import CarliniWagner
 from robench.adversary.nearest.ddn import DDN
 from robench.adversary.nearest.deepfool import DeepFool
@@ -41,8 +41,6 @@ from robench.store.records import CellFolder
 Run = Callable[[nn.Module, Tensor, Tensor], Tensor]
 PACKAGES = {"foolbox": "foolbox", "adv_lib": "adv-lib", "visdom": "visdom"}
 """By the name they are imported by; adv-lib imports visdom, whose plots are not asked for here."""
-
-P: dict[Nearness, float] = {"Linf": math.inf, "L2": 2, "L1": 1, "L0": 0}
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,7 @@ class Side:
 @click.option("--only", default="", help="Attacks whose name has this in it.")
 def command(weights: Path, data_root: Path, images: int, rounds: int, only: str) -> None:
     """All contests on one cell."""
-    for package, name in PACKAGES.items():
-        if find_spec(package) is None:
-            raise click.UsageError(f"{package} is not installed; pip install {name}")
+    required(PACKAGES)
     torch.set_num_threads(1)
     cell = reopen(CellFolder(weights), "best", data_root, torch.device("cpu"), test_limit=images)
     model, x, y = cell.model.eval(), cell.data.test.x(), cell.data.test.y
