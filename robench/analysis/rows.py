@@ -164,8 +164,9 @@ def measures(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
         if evaluation["verdict"] == "none":
             yield common
         return
-    for measure, found in evaluation.get("measures", {}).items():
-        for value in found["values"]:
+    found = evaluation.get("measures", {})
+    for measure in sorted(found, key="together".__eq__):  # what all come to stands below them
+        for value in found[measure]["values"]:
             yield common | {"measure": measure} | value
 
 
