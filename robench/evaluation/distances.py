@@ -19,12 +19,18 @@ from robench.adversary.measure import Curve, Reading, Value
 from robench.adversary.nearest.nearest import MinimumNorm, Nearness, distance
 from robench.data.load import Data
 from robench.errors import AttackError
+from robench.evaluation.probes.outputs import random
 from robench.evaluation.trial import CHUNK
 from robench.intervals import wilson
 from robench.threat import Threat
 
 POINTS = 41
 """Radii at which a curve is read, evenly from 0 to twice eps."""
+
+_DRAWS = (
+    "the model draws: what it gets wrong once it may get right the next time, so that no image is "
+    "the nearest wrong one; a suite with EOT judges it, or Distances with more looks"
+)
 
 _BOX = Threat("Linf", 1.0)
 """All that [0, 1] allows."""
@@ -47,9 +53,12 @@ class Distances:
         """Robust accuracy at eps and around it, the median, and how many were not broken.
 
         Raises:
-            AttackError: the attack failed, left [0, 1] or changed the model; no eps is known.
+            AttackError: the attack failed, left [0, 1] or changed the model; no eps is known; the
+                model draws, and is asked once.
         """
         norm, eps = self._where(threat)
+        if self.looks == 1 and random(model, data.test.first(32).x()).status == "up":
+            raise AttackError(_DRAWS)
         parts = torch.arange(len(data.test)).split(CHUNK)
         found = [self._chunk(model, data.test.x(part), data.test.y[part], norm) for part in parts]
         return reading(torch.cat(found), eps, _label(norm))

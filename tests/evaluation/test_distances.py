@@ -55,6 +55,13 @@ class Sets:
         return self.also(model, x)
 
 
+class Drawing(Bright):
+    """The same, of an image with noise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + 0.1 * torch.randn_like(x))
+
+
 def named(found: Reading) -> dict[str, float]:
     return {value.name: value.value for value in found.values}
 
@@ -181,3 +188,11 @@ def test_suites_say_what_they_mean_and_share_one_norm(name: str) -> None:
     assert "upper bound" in found.note
     norms = {look.norm for look in found.measures.values() if isinstance(look, Distances)}
     assert norms == {"L0" if name == "minnorm_l0" else None}
+
+
+def test_a_model_that_draws_has_no_nearest_wrong_image(data: Data, threat: Threat) -> None:
+    """One wrong answer of many would count as a distance, or as none found."""
+    with pytest.raises(AttackError, match="the model draws"):
+        Distances(attack=Sets())(Drawing().eval(), data, threat)
+    found = Distances(attack=Sets(), looks=5)(Drawing().eval(), data, threat)
+    assert found.values[0].name == "stands at eps"
