@@ -20,8 +20,16 @@ README = ROOT / "README.md"
 MARKED = re.compile(r"(<!-- table (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CLAIMS = re.compile(r"(<!-- claims -->\n).*?(<!-- end -->)", re.DOTALL)
 
-
+UNSEEN = re.compile(r"(<!-- unseen (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONTROLS = re.compile(r"(<!-- controls -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+ROWS = {
+    "minnorm_linf": ["stands at eps"],
+    "blackbox": ["worst of all"],
+    "corruptions": ["mean accuracy"],
+}
+"""Numbers of the table of unseen threats that other suites give."""
 
 
 def refreshed(text: str) -> str:
@@ -33,6 +41,7 @@ def refreshed(text: str) -> str:
         return match[1] + path.read_text(encoding="utf-8").partition("\n\n")[2] + match[4]
 
     text = CLAIMS.sub(lambda match: match[1] + claims() + match[2], MARKED.sub(table, text))
+    text = UNSEEN.sub(lambda match: match[1] + unseen(match[2]) + match[3], text)
     return CONTROLS.sub(lambda match: match[1] + controls() + match[2], text)
 
 
@@ -64,6 +73,35 @@ def controls() -> str:
         )
         lines.append(f"| `{row['method']}` | {shares} | {row['control']} |")
     return "\n".join(lines) + "\n"
+
+
+def unseen(dataset: str) -> str:
+    """What stands of each method in the threat model trained for, and in all the others."""
+    folder = ROOT / "results" / "unseen"
+    trained, found = (pd.read_csv(folder / f"{name}.csv") for name in ("results", "measures"))
+    trained = trained[(trained["dataset"] == dataset) & (trained["attack"] == "worst")]
+    found = found[(found["dataset"] == dataset) & (found["suite"].isin(["unseen", *ROWS]))]
+    found["row"] = found["name"].fillna(found["measure"])
+    whole = found["measure"].eq("together") | found["suite"].isin(["unseen", "corruptions"])
+    found = found[whole & ~found["row"].eq("ball-linf")]
+    wanted = [name for names in ROWS.values() for name in names]
+    found = found[found["suite"].eq("unseen") | found["row"].isin(wanted)]
+    numbers = found.pivot_table(values="value", index="row", columns="method", sort=False)
+    means = trained.groupby("method")
+    numbers.loc["unperturbed"] = means["natural_accuracy"].mean()
+    numbers.loc["the ball trained for"] = means["robust_accuracy"].mean()
+    first = ["unperturbed", "the ball trained for", *wanted]
+    numbers = numbers.reindex([*first, *(row for row in numbers.index if row not in first)])
+    numbers = numbers.sort_values("the ball trained for", axis=1, ascending=False)
+    return written(numbers.drop(columns="tla", errors="ignore"))
+
+
+def written(numbers: pd.DataFrame) -> str:
+    """Per cent; a dash where there is no number."""
+    lines = [["", *(f"`{name}`" for name in numbers)], ["---", *["---:"] * len(numbers.columns)]]
+    for row, values in numbers.iterrows():
+        lines.append([str(row), *("-" if pd.isna(v) else f"{100 * v:.1f}" for v in values)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def fences(language: str) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from robench.adversary.gradient import gradient
+from robench.adversary.gradient import expected
+from robench.adversary.hunt import Kept
 from robench.adversary.losses import Loss
 from robench.threat import Threat, per_image
 
@@ -69,21 +70,20 @@ class Climber:
     def __call__(
         self, now: State, threat: Threat, steps: int, checkpoints: Mapping[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """The first wrong iterate of each image, which goes no further, and which have one, (B,).
+        """The iterate of each image that most draws get wrong, and their share, (B,).
 
-        ``checkpoints`` are the steps after which ``now`` adapts, each with those since the last.
+        An image that all get wrong goes no further. ``checkpoints`` are the steps after which
+        ``now`` adapts, each with those since the last.
         """
-        found, fell = now.x.clone(), torch.zeros_like(now.y, dtype=torch.bool)
-        index = torch.arange(len(found), device=found.device)
+        kept = Kept(now.x)
         for step in range(steps + 1):
-            wrong = self._look(now, first=step == 0)
-            if wrong.any():
-                found[index[wrong]], fell[index[wrong]] = now.x_adv[wrong], True
-                index, now, threat = index[~wrong], now.at(~wrong), threat.at(~wrong)
-            if step == steps or not len(index):
+            goes_on = kept.look(now.x_adv, self._look(now, first=step == 0), now.y)
+            if not goes_on.all():
+                now, threat = now.at(goes_on), threat.at(goes_on)
+            if step == steps or not len(now.y):
                 break
             self._go_on(now, threat, step, checkpoints)
-        return found, fell
+        return kept.x_adv, kept.wrong
 
     def best(
         self, now: State, threat: Threat, steps: int, checkpoints: Mapping[int, int]
@@ -96,10 +96,10 @@ class Climber:
         return now.best_x
 
     def _look(self, now: State, *, first: bool) -> Tensor:
-        """Which images are wrong, (B,)."""
-        logits, values, grad = gradient(self.model, now.x_adv, self.loss, now.goal, self.draws)
+        """What each draw says, (D, B, K)."""
+        logits, values, grad = expected(self.model, now.x_adv, self.loss, now.goal, self.draws)
         now.look(values, grad, first=first)
-        return logits.argmax(1) != now.y
+        return logits
 
     @staticmethod
     def _go_on(now: State, threat: Threat, step: int, checkpoints: Mapping[int, int]) -> None:

@@ -24,14 +24,21 @@ class EOT:
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """What the attack finds."""
-        return self.attack(_Mean(model, self.draws), x, y, threat)
+        return self.attack(Averaged(model, self.draws), x, y, threat)
 
 
-class _Mean(nn.Module):
+class Averaged(nn.Module):
+    """The mean answer of a model that draws."""
+
     def __init__(self, model: nn.Module, draws: int) -> None:
         super().__init__()
         self.model, self.draws = model, draws
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([self.model(x) for _ in range(self.draws)]).mean(0)
+        """Mean logits (B, K) of images (B, C, H, W)."""
+        return self.drawn(x).mean(0)
+
+    def drawn(self, x: Tensor) -> Tensor:
+        """Logits of every draw, (D, B, K)."""
+        return torch.stack([self.model(x) for _ in range(self.draws)])

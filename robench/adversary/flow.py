@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from msgspec import Meta
 from torch import Tensor, nn
 
-from robench.adversary.hunt import Hunt
+from robench.adversary.hunt import Hunt, Kept
 from robench.adversary.losses import LOSSES, LossName
 from robench.threat import Threat, per_image
 
@@ -46,22 +46,23 @@ class Flow:
 
     def _try(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
         moves = x.new_empty(len(x), 2, self.lattice, self.lattice).uniform_(-1, 1)
-        eps = per_image(threat.eps, moves)
-        moves, found, fell = moves * eps, x.clone(), torch.zeros_like(y, dtype=torch.bool)
+        eps = per_image(threat.eps, moves).expand(len(x), 1, 1, 1)
+        moves, kept = moves * eps, Kept(x)
         for step in range(self.steps + 1):
             with torch.enable_grad():
                 leaf = moves.detach().requires_grad_()
                 x_adv = deformed(x, leaf)
-                logits = torch.stack([model(x_adv) for _ in range(self.draws)]).mean(0)
-                total = LOSSES[self.loss](logits, y).sum()
-            new = ~fell & (logits.detach().argmax(1) != y)
-            found, fell = torch.where(per_image(new, x).bool(), x_adv.detach(), found), fell | new
-            if step == self.steps or fell.all():
+                logits = torch.stack([model(x_adv) for _ in range(self.draws)])
+                total = LOSSES[self.loss](logits.mean(0), y).sum()
+            goes_on = kept.look(x_adv, logits, y)
+            if step == self.steps or not goes_on.any():
                 break
             (grad,) = torch.autograd.grad(total, leaf)
+            rows = x, y, eps, moves, grad
+            x, y, eps, moves, grad = (row[goes_on] for row in rows)
             moves = moves + 2.5 / self.steps * eps * grad.sign()
             moves = torch.maximum(torch.minimum(moves, eps), -eps)
-        return found, fell
+        return kept.x_adv, kept.wrong
 
 
 def deformed(x: Tensor, moves: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
+from robench.adversary.eot import Averaged
 from robench.adversary.hunt import Hunt
 from robench.adversary.losses import LOSSES, Loss, LossName, cross_entropy
 from robench.threat import Threat, per_image
@@ -116,7 +117,8 @@ class PGD:
 class PGDAttack:
     """PGD as a suite runs it: an image stops at its first wrong prediction.
 
-    So no iterate that was wrong is lost by a later step.
+    So no iterate that was wrong is lost by a later step. Of a model that draws a mean may be wrong
+    by luck: under EOT an image goes all the way.
     """
 
     only_calls: ClassVar[bool] = True
@@ -136,8 +138,11 @@ class PGDAttack:
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), wrongly classified where PGD finds a way."""
         hunt = Hunt(x, threat)
+        find = (
+            partial(self._far, model) if isinstance(model, Averaged) else partial(self._try, model)
+        )
         for _ in range(self.restarts):
-            hunt.go(partial(self._try, model), x, y)
+            hunt.go(find, x, y)
         return hunt.x_adv
 
     def _try(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
@@ -149,3 +154,8 @@ class PGDAttack:
             return wrong
 
         return self.pgd(model, x, y, threat, LOSSES[self.loss], halt), fell
+
+    def _far(self, model: Averaged, x: Tensor, y: Tensor, threat: Threat) -> tuple[Tensor, Tensor]:
+        found = self.pgd(model, x, y, threat, LOSSES[self.loss])
+        with torch.no_grad():
+            return found, (model.drawn(found).argmax(-1) != y).float().mean(0)

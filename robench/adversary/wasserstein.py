@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar
 
-import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from robench.adversary.gradient import gradient
-from robench.adversary.hunt import Hunt
+from robench.adversary.gradient import expected
+from robench.adversary.hunt import Hunt, Kept
 from robench.adversary.losses import LOSSES, Loss, LossName
 from robench.adversary.transport import best
 from robench.threat import Threat, per_image
@@ -50,18 +49,15 @@ class Wasserstein:
     def _try(
         self, model: nn.Module, loss: Loss, x: Tensor, y: Tensor, threat: Threat
     ) -> tuple[Tensor, Tensor]:
-        found, fell = x.clone(), torch.zeros_like(y, dtype=torch.bool)
-        index = torch.arange(len(x), device=x.device)
+        kept = Kept(x)
         eps = per_image(threat.eps, x).expand(len(x), 1, 1, 1) * max(x.shape[2:])
         x_adv = x
         for step in range(self.steps + 1):
-            logits, _, grad = gradient(model, x_adv, loss, y, self.draws)
-            wrong = logits.argmax(1) != y
-            found[index[wrong]], fell[index[wrong]] = x_adv[wrong], True
-            rows = (index, x, y, eps, x_adv, grad)
-            index, x, y, eps, x_adv, grad = (row[~wrong] for row in rows)
-            if step == self.steps or not len(index):
+            logits, _, grad = expected(model, x_adv, loss, y, self.draws)
+            goes_on = kept.look(x_adv, logits, y)
+            x, y, eps, x_adv, grad = (row[goes_on] for row in (x, y, eps, x_adv, grad))
+            if step == self.steps or not len(y):
                 break
             ahead = best(x, grad, eps, self.reach)
             x_adv = (x_adv + 2 / (step + 2) * (ahead - x_adv)).clamp(0, 1)
-        return found, fell
+        return kept.x_adv, kept.wrong

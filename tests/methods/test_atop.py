@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robench.adversary.gradient import gradient
+from robench.adversary.gradient import expected
 from robench.adversary.losses import cross_entropy
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
@@ -409,7 +409,7 @@ def stands(model: nn.Module, target: nn.Module, data: Data, threat: Threat, draw
     x, y = data.validation.x(), data.validation.y
     x_adv = threat.random_start(x)
     for _ in range(10):
-        _, _, slope = gradient(target, x_adv, cross_entropy, y, draws)
+        _, _, slope = expected(target, x_adv, cross_entropy, y, draws)
         x_adv = threat.project(x_adv + 0.25 * threat.eps * slope.sign(), x)
     with torch.no_grad():
         return torch.stack([model(x_adv).argmax(1) == y for _ in range(5)]).float().mean().item()

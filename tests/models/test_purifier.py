@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robench.adversary.gradient import gradient
+from robench.adversary.gradient import expected, gradient
 from robench.adversary.losses import cross_entropy
 from robench.check import tiny
 from robench.check.finding import equal, snapshot
@@ -246,14 +246,14 @@ def test_one_draw_of_expectation_over_transformation_is_the_plain_gradient(
 ) -> None:
     model, x, y = purified(name), torch.rand(4, 3, 8, 8), torch.arange(4)
     torch.manual_seed(7)
-    _, _, one = gradient(model, x, cross_entropy, y, draws=1)
-    _, _, two = gradient(model, x, cross_entropy, y, draws=1)
+    _, _, one = gradient(model, x, cross_entropy, y)
+    _, _, two = gradient(model, x, cross_entropy, y)
     torch.manual_seed(7)
     leaf = x.clone().requires_grad_()
     (plain,) = torch.autograd.grad(F.cross_entropy(model(leaf), y, reduction="sum"), leaf)
     assert torch.equal(one, plain)
     torch.manual_seed(7)
-    _, _, mean = gradient(model, x, cross_entropy, y, draws=2)
+    _, _, mean = expected(model, x, cross_entropy, y, draws=2)
     assert torch.allclose(mean, (one + two) / 2, atol=1e-8)
     assert not torch.equal(one, two)
 

@@ -9,7 +9,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from robench.adversary.hunt import Hunt
+from robench.adversary.hunt import Hunt, Kept
 from robench.adversary.losses import LOSSES, Loss, LossName
 from robench.threat import Threat, per_image
 
@@ -31,7 +31,7 @@ class Change(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """Signed ascent over the parameters of a change; an image stops at its first wrong prediction.
+    """Signed ascent over the parameters of a change; an image stops where all draws are wrong.
 
     After the attacks of Kang et al. 2019 (arXiv:1908.08016); steps fall to 0 along half a cosine.
     """
@@ -49,7 +49,7 @@ class Changed:
     restarts: Annotated[int, Meta(ge=1)] = 1
     """Uniform starts for each loss and the images that still stand."""
     draws: Annotated[int, Meta(ge=1)] = 1
-    """Logits averaged a step: expectation over transformation, for stochastic models."""
+    """Looks a step, averaged: expectation over transformation, for stochastic models."""
 
     def __call__(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Tensor:
         """Images (B, C, H, W), changed where that makes them wrong; the others unchanged."""
@@ -62,33 +62,32 @@ class Changed:
     def _try(
         self, model: nn.Module, loss: Loss, x: Tensor, y: Tensor, threat: Threat
     ) -> tuple[Tensor, Tensor]:
-        found, fell = x.clone(), torch.zeros_like(y, dtype=torch.bool)
-        index = torch.arange(len(x), device=x.device)
+        kept = Kept(x)
         eps = per_image(threat.eps, x).expand(len(x), 1, 1, 1)
         at = x.new_empty(len(x), *self.change.shape(x)).uniform_(-1, 1)
         for step in range(self.steps + 1):
-            x_adv, wrong, grad = self._look(model, loss, x, y, at, eps)
-            found[index[wrong]], fell[index[wrong]] = x_adv[wrong], True
-            index, x, y, at, eps, grad = (row[~wrong] for row in (index, x, y, at, eps, grad))
-            if step == self.steps or not len(index):
+            x_adv, logits, grad = self._look(model, loss, x, y, at, eps)
+            goes_on = kept.look(x_adv, logits, y)
+            x, y, at, eps, grad = (row[goes_on] for row in (x, y, at, eps, grad))
+            if step == self.steps or not len(y):
                 break
             size = self.step_size * (1 + math.cos(math.pi * step / self.steps)) / 2
             at = (at + size * grad.sign()).clamp(-1, 1)
-        return found, fell
+        return kept.x_adv, kept.wrong
 
     def _look(
         self, model: nn.Module, loss: Loss, x: Tensor, y: Tensor, at: Tensor, eps: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Changed images, which of them are wrong, and the gradients of the parameters."""
+        """Changed images, logits (D, B, K) of all draws, and the gradients of the parameters."""
         with torch.enable_grad():
             leaf = at.detach().requires_grad_()
             x_adv = self.change(x, leaf, eps)
-            logits = mean_logits(model, x_adv, self.draws)
-            total = loss(logits, y).sum()
+            logits = drawn(model, x_adv, self.draws)
+            total = loss(logits.mean(0), y).sum()
             (grad,) = torch.autograd.grad(total, leaf)
-        return x_adv.detach(), logits.detach().argmax(1) != y, grad.nan_to_num_(0.0, 0.0, 0.0)
+        return x_adv.detach(), logits.detach(), grad.nan_to_num_(0.0, 0.0, 0.0)
 
 
-def mean_logits(model: nn.Module, x: Tensor, draws: int) -> Tensor:
-    """Logits (B, classes), the mean of several answers of a model that draws."""
-    return torch.stack([model(x) for _ in range(draws)]).mean(0)
+def drawn(model: nn.Module, x: Tensor, draws: int) -> Tensor:
+    """Logits (D, B, classes), several answers of a model that draws."""
+    return torch.stack([model(x) for _ in range(draws)])

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from msgspec import Meta
 from torch import Tensor, nn
 
-from robench.adversary.changes.change import mean_logits
+from robench.adversary.changes.change import drawn
 from robench.adversary.hunt import Hunt
 from robench.threat import Threat, per_image
 
@@ -89,7 +89,8 @@ class TurnedSearch:
     ) -> tuple[Tensor, Tensor]:
         eps = per_image(threat.eps, x).expand(len(x), 1, 1, 1)
         x_adv = self.change(x, x.new_tensor(place).expand(len(x), 3), eps)
-        return x_adv, mean_logits(model, x_adv, self.draws).argmax(1) != y
+        wrong = drawn(model, x_adv, self.draws).argmax(-1) != y
+        return x_adv, wrong.float().mean(0)
 
 
 def _spread(count: int) -> list[float]:
