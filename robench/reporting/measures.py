@@ -56,11 +56,12 @@ def cells(found: Measured) -> list[list[str]]:
 
 
 def number(found: Estimate | None) -> str:
-    """``0.734 ± 0.012``; a dash where it is not defined."""
+    """``0.734 ± 0.012`` or, what is counted, ``984 ± 264``; a dash where it is not defined."""
     if found is None:
         return "-"
-    spread = "" if found.spread is None else f" \u00b1 {found.spread:.3f}"
-    return f"{found.mean:.3f}{spread}"
+    places = 3 if abs(found.mean) < 10 else 1 if abs(found.mean) < 100 else 0
+    spread = "" if found.spread is None else f" \u00b1 {found.spread:.{places}f}"
+    return f"{found.mean:.{places}f}{spread}"
 
 
 def terminal(found: Measured) -> Group:
@@ -117,9 +118,17 @@ def _draw(found: Measured, drawn: Drawn, look: Look, folder: Path, name: str) ->
         axes.set_xlabel(drawn.x_label)
         axes.set_ylabel(drawn.y_label)
         axes.set_ylim(0, 1)
+        if _wide(drawn.lines.values()):
+            axes.set_xscale("log")
         rows = pd.DataFrame(list(_points(drawn.lines.items())))
         plain = re.sub(r"[^a-z0-9]+", "-", drawn.name.lower())
         return save(figure, axes, rows, folder / f"{plain}-{name}")
+
+
+def _wide(lines: Iterable[tuple[list[float], ...]]) -> bool:
+    """Whether what is counted goes from one to thousands."""
+    places = [x for line in lines for x in line[0]]
+    return min(places) >= 1 and max(places) >= 1000 * min(places)
 
 
 def _points(lines: Iterable[tuple[str, tuple[list[float], ...]]]) -> Iterable[dict[str, object]]:

@@ -1,12 +1,18 @@
 """Tables of what suites measure, in a terminal of 80 columns."""
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from rich.console import Console
 
-from robench.analysis.measured import Measured
+from robench.analysis.measured import Drawn, Measured
 from robench.analysis.summary import Estimate
-from robench.reporting.measures import blocks, terminal
+from robench.reporting.measures import blocks, draw, number, terminal
 
 KEYS = ("dataset", "model", "train_norm", "train_eps", "suite", "norm", "eps", "checkpoint")
 NAMES = [f"AUC right-wrong of the attacked, logistic, {k} eps" for k in ("1", "1.5", "2")]
@@ -44,3 +50,41 @@ def test_settings_and_numbers_are_whole_at_80_columns() -> None:
     assert "tla[negative=random]" in text
     assert "tla[weight=0]" in text
     assert text.count("0.123 ± 0.456") == 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "said"),
+    [
+        (0.7344, 0.0123, "0.734 ± 0.012"),
+        (1.0, None, "1.000"),
+        (83.25, 25.46, "83.2 ± 25.5"),
+        (983.75, 264.1, "984 ± 264"),
+        (-204.0, None, "-204"),
+    ],
+)
+def test_a_number_has_as_many_places_as_it_can_bear(
+    mean: float, spread: float | None, said: str
+) -> None:
+    assert number(Estimate(mean, spread, mean, mean, 3)) == said
+
+
+@pytest.mark.parametrize(
+    ("x", "scale"),
+    [([1.0, 30.0, 5000.0], "log"), ([0.0, 2000.0], "linear"), ([1.0, 5.0], "linear")],
+    ids=["queries", "radii", "severities"],
+)
+def test_what_goes_from_one_to_thousands_is_drawn_on_a_logarithmic_axis(
+    x: list[float], scale: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = []
+
+    def save(figure: Figure, axes: Axes, *rest: object) -> Path:
+        seen.append(axes.get_xscale())
+        return tmp_path
+
+    monkeypatch.setattr("robench.reporting.measures.save", save)
+    flat = [0.5] * len(x)
+    drawn = Drawn("curve", "x", "y", {"madry": (x, flat, flat, flat)})
+    found = replace(table(["madry"], NAMES), curves=(drawn,))
+    draw(found, {"madry": ("black", "o")}, tmp_path, "name")
+    assert seen == [scale]
