@@ -2,18 +2,23 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from robench.adversary.attack import attempt, right
 from robench.adversary.blackbox.queries import Search, Searched
+from robench.adversary.eot import Averaged
 from robench.adversary.measure import Curve, Reading, Value
 from robench.data.load import Data
+from robench.evaluation.probes.outputs import random
 from robench.evaluation.trial import CHUNK
 from robench.intervals import wilson
 from robench.threat import Threat
+
+DRAWS = 10
+"""Answers of a model that draws that make one: a single one may be wrong by luck."""
 
 STANDS = -1.0
 """In place of the number of questions, of an image that no question broke."""
@@ -24,6 +29,8 @@ class Queried:
     """One attack on every image that is right as it is, and after how many questions it fell.
 
     An image falls when the model is wrong on what the attack returned; what it says is not trusted.
+    A model that draws answers with the mean of several draws, each of which is a question, and is
+    wrong on an image when most of as many new draws are.
     """
 
     attack: Search
@@ -32,7 +39,8 @@ class Queried:
     def __call__(self, model: nn.Module, data: Data, threat: Threat) -> Reading:
         """Robust accuracy at the end and against questions; the median of what fell."""
         parts = torch.arange(len(data.test)).split(CHUNK)
-        queries = torch.cat([self._asked(model, data, part, threat) for part in parts])
+        draws = DRAWS if random(model, data.test.first(32).x()).status == "up" else 1
+        queries = torch.cat([self._asked(model, data, part, threat, draws) for part in parts])
         fell = queries[queries > 0]
         x = _places(self.attack.queries)
         y = 1 - ((queries >= 0) & (queries <= x[:, None])).double().mean(1)
@@ -43,18 +51,25 @@ class Queried:
             {"queries": queries},
         )
 
-    def _asked(self, model: nn.Module, data: Data, part: Tensor, threat: Threat) -> Tensor:
+    def _asked(
+        self, model: nn.Module, data: Data, part: Tensor, threat: Threat, draws: int
+    ) -> Tensor:
         """Questions (K,) up to the fall; 0: wrong as it is; -1: it stands."""
         x, y = data.test.x(part), data.test.y[part]
-        stands = right(model, x, y)
+        stands = right(model, x, y, draws)
         queries = torch.where(stands, STANDS, 0.0).double()
         if not stands.any() or not threat.eps:
             return queries.cpu()
-        recorder = _Recorder(self.attack)
-        name, seed = type(self.attack).__name__, int(torch.randint(2**31, (1,)))
-        x_adv = attempt(name, recorder, model, x[stands], y[stands], threat, seed)
-        fell = ~right(model, x_adv, y[stands])
-        queries[stands] = torch.where(fell, recorder.found[-1].queries.double(), STANDS)
+        target, attack = model, self.attack
+        if draws > 1:
+            target = Averaged(model, draws)
+            attack = replace(attack, queries=attack.queries // draws)  # type: ignore[type-var]
+        recorder = _Recorder(attack)
+        name, seed = type(attack).__name__, int(torch.randint(2**31, (1,)))
+        x_adv = attempt(name, recorder, target, x[stands], y[stands], threat, seed)
+        fell = ~right(model, x_adv, y[stands], draws)
+        asked = draws * recorder.found[-1].queries.double()
+        queries[stands] = torch.where(fell, asked, STANDS)
         return queries.cpu()
 
 

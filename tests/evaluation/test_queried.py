@@ -37,6 +37,15 @@ class Marked(nn.Module):
         return torch.eye(4)[(y + (rows[:, 0] == 1)) % 4]
 
 
+class Fickle(Marked):
+    """Every twentieth of its answers is another class, drawn anew."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        slips = torch.rand(len(x), 1) < 0.05
+        return torch.where(slips, logits.roll(1, 1), logits)
+
+
 def flat(data: Data) -> Tensor:
     return data.test.x().flatten(1)
 
@@ -103,6 +112,25 @@ def test_nothing_falls_at_radius_zero_and_no_median_is_made_up(data: Data) -> No
 def test_what_leaves_the_ball_is_an_error(data: Data) -> None:
     with pytest.raises(AttackError, match="'Told' left the threat model"):
         read(Queried(attack=Told()), Marked(data), data, eps=0.01)
+
+
+def test_of_a_model_that_draws_ten_answers_are_one_and_count_as_ten(data: Data) -> None:
+    """A slip neither makes an image fall nor saves one."""
+    found = read(Queried(attack=Told(queries=300)), Fickle(data, wrong=10), data)
+    queries = found.images["queries"]
+    assert (queries[:10] == 0).all()
+    assert (queries[11::2] == STANDS).all()
+    assert queries[10::2].tolist() == [10 * count for count in range(1, 26)]
+    asked = []
+
+    class Asked(Told):
+        def search(self, model: nn.Module, x: Tensor, y: Tensor, threat: Threat) -> Searched:
+            asked.append(self.queries)
+            return super().search(model, x, y, threat)
+
+    read(Queried(attack=Asked(queries=300)), Fickle(data), data)
+    read(Queried(attack=Asked(queries=300)), Marked(data), data)
+    assert asked == [30, 300]
 
 
 def test_one_seed_one_result(data: Data) -> None:
