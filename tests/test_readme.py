@@ -23,7 +23,6 @@ CLAIMS = re.compile(r"(<!-- claims -->\n).*?(<!-- end -->)", re.DOTALL)
 UNSEEN = re.compile(r"(<!-- unseen (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONTROLS = re.compile(r"(<!-- controls -->\n).*?(<!-- end -->)", re.DOTALL)
 
-
 OTHERS = {
     "stands at eps": "the same ball, by distance",
     "worst of all": "the same ball, without gradients",

@@ -94,7 +94,7 @@ class TargetedAPGD:
 def _ascent(
     climber: Climber, steps: int, x: Tensor, y: Tensor, goal: Tensor, threat: Threat
 ) -> tuple[Tensor, Tensor]:
-    """One run from a random start: perturbed images, and which of them are wrong."""
+    """One run from a random start: perturbed images, and the share of draws that are wrong."""
     return climber(_begin(x, y, goal, threat), threat, steps, dict(_checkpoints(steps)))
 
 

@@ -72,7 +72,7 @@ class TargetedSparseAPGD(TargetedAPGD):
 def _ascent(
     climber: Climber, steps: int, x: Tensor, y: Tensor, goal: Tensor, threat: Threat
 ) -> tuple[Tensor, Tensor]:
-    """One run from a random start through the radii: perturbed images, and which are wrong.
+    """One run from a random start through the radii: perturbed images, and draws that are wrong.
 
     Where the loss was highest in a ball is where the ascent in the next smaller one begins.
     """

@@ -165,7 +165,8 @@ def measures(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
             yield common
         return
     found = evaluation.get("measures", {})
-    for measure in sorted(found, key="together".__eq__):  # what all come to stands below them
+    # What all come to stands below them.
+    for measure in sorted(found, key=lambda name: name == "together"):
         for value in found[measure]["values"]:
             yield common | {"measure": measure} | value
 

@@ -19,7 +19,7 @@ from robench.adversary.measure import Curve, Reading, Value
 from robench.adversary.nearest.nearest import MinimumNorm, Nearness, distance
 from robench.data.load import Data
 from robench.errors import AttackError
-from robench.evaluation.probes.outputs import random
+from robench.evaluation.probes.outputs import draws
 from robench.evaluation.trial import CHUNK
 from robench.intervals import wilson
 from robench.threat import Threat
@@ -57,7 +57,7 @@ class Distances:
                 model draws, and is asked once.
         """
         norm, eps = self._where(threat)
-        if self.looks == 1 and random(model, data.test.first(32).x()).status == "up":
+        if self.looks == 1 and draws(model, data):
             raise AttackError(_DRAWS)
         parts = torch.arange(len(data.test)).split(CHUNK)
         found = [self._chunk(model, data.test.x(part), data.test.y[part], norm) for part in parts]

@@ -19,7 +19,7 @@ from robench.errors import AttackError
 from robench.evaluation.evaluate import Evaluated
 from robench.evaluation.journal import Journal
 from robench.evaluation.outcomes import Outcomes
-from robench.evaluation.probes.outputs import random
+from robench.evaluation.probes.outputs import draws
 from robench.evaluation.trial import CHUNK, After, Cost
 from robench.keeping import Keeper, State
 from robench.models.passes import Passes, counted
@@ -47,9 +47,7 @@ def measure(
         AttackError: a measure failed, or returned what no table can hold.
     """
     model.eval()
-    if stand_in is not None and (
-        stochastic or random(model, data.test.first(32).x()).status == "up"
-    ):
+    if stand_in is not None and (stochastic or draws(model, data)):
         suite = stand_in
     found, n, journal = [], len(data.test), Journal(keeper)
     for at, threat in enumerate(threats):

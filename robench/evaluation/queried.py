@@ -12,7 +12,7 @@ from robench.adversary.blackbox.queries import Search, Searched
 from robench.adversary.eot import Averaged
 from robench.adversary.measure import Curve, Reading, Value
 from robench.data.load import Data
-from robench.evaluation.probes.outputs import random
+from robench.evaluation.probes.outputs import draws
 from robench.evaluation.trial import CHUNK
 from robench.intervals import wilson
 from robench.threat import Threat
@@ -39,8 +39,8 @@ class Queried:
     def __call__(self, model: nn.Module, data: Data, threat: Threat) -> Reading:
         """Robust accuracy at the end and against questions; the median of what fell."""
         parts = torch.arange(len(data.test)).split(CHUNK)
-        draws = DRAWS if random(model, data.test.first(32).x()).status == "up" else 1
-        queries = torch.cat([self._asked(model, data, part, threat, draws) for part in parts])
+        each = DRAWS if draws(model, data) else 1
+        queries = torch.cat([self._asked(model, data, part, threat, each) for part in parts])
         fell = queries[queries > 0]
         x = _places(self.attack.queries)
         y = 1 - ((queries >= 0) & (queries <= x[:, None])).double().mean(1)
@@ -52,23 +52,23 @@ class Queried:
         )
 
     def _asked(
-        self, model: nn.Module, data: Data, part: Tensor, threat: Threat, draws: int
+        self, model: nn.Module, data: Data, part: Tensor, threat: Threat, each: int
     ) -> Tensor:
-        """Questions (K,) up to the fall; 0: wrong as it is; -1: it stands."""
+        """Questions (K,), ``each`` draws an answer, up to the fall; 0: wrong as it is; -1: not."""
         x, y = data.test.x(part), data.test.y[part]
-        stands = right(model, x, y, draws)
+        stands = right(model, x, y, each)
         queries = torch.where(stands, STANDS, 0.0).double()
         if not stands.any() or not threat.eps:
             return queries.cpu()
         target, attack = model, self.attack
-        if draws > 1:
-            target = Averaged(model, draws)
-            attack = replace(attack, queries=attack.queries // draws)  # type: ignore[type-var]
+        if each > 1:
+            target = Averaged(model, each)
+            attack = replace(attack, queries=attack.queries // each)  # type: ignore[type-var]
         recorder = _Recorder(attack)
         name, seed = type(attack).__name__, int(torch.randint(2**31, (1,)))
         x_adv = attempt(name, recorder, target, x[stands], y[stands], threat, seed)
-        fell = ~right(model, x_adv, y[stands], draws)
-        asked = draws * recorder.found[-1].queries.double()
+        fell = ~right(model, x_adv, y[stands], each)
+        asked = each * recorder.found[-1].queries.double()
         queries[stands] = torch.where(fell, asked, STANDS)
         return queries.cpu()
 

@@ -55,7 +55,7 @@ class Turned:
 
 @dataclass(frozen=True, kw_only=True)
 class TurnedSearch:
-    """Every angle with every translation of a grid, until a prediction is wrong.
+    """Every angle with every translation of a grid, until every draw is wrong.
 
     Nothing is drawn: a model that does not draw either falls to the same images each time.
     """

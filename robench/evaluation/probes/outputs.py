@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from robench.adversary.losses import margin
 from robench.adversary.pgd import PGD, PGDAttack
+from robench.data.load import Data
 from robench.evaluation.flags import Finding
 from robench.evaluation.probes.chance import RARE, beyond, judged
 from robench.evaluation.probes.subject import Subject
@@ -26,6 +27,11 @@ def random(model: nn.Module, x: Tensor) -> Finding:
     changed = int((moved > 1e-4 * spread).sum())
     detail = f"logits of {changed} of {len(x)} images change between {LOOKS} looks"
     return Finding("up" if changed else "ok", detail)
+
+
+def draws(model: nn.Module, data: Data) -> bool:
+    """Whether the flag goes up on the first of a data set's test images."""
+    return random(model, data.test.first(32).x()).status == "up"
 
 
 @torch.no_grad()
