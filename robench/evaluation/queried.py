@@ -54,7 +54,7 @@ class Queried:
     def _asked(
         self, model: nn.Module, data: Data, part: Tensor, threat: Threat, each: int
     ) -> Tensor:
-        """Questions (K,) up to the fall, each of that many draws; 0: wrong already; -1: it stands."""
+        """Questions (K,) up to the fall, ``each`` draws each; 0: wrong as it is; -1: it stands."""
         x, y = data.test.x(part), data.test.y[part]
         stands = right(model, x, y, each)
         queries = torch.where(stands, STANDS, 0.0).double()
