@@ -35,13 +35,12 @@ from benchmarks.packages import (
     required,
     torchattacks_spsa,
 )
+from benchmarks.victim import victim
 from robench.adversary.attack import right
 from robench.adversary.blackbox.hopskipjump import HopSkipJump
 from robench.adversary.blackbox.spsa import SPSA
 from robench.adversary.square import Square
 from robench.radius import Norm
-from robench.reopen import reopen
-from robench.store.records import CellFolder
 from robench.threat import Threat
 
 Theirs = Callable[[nn.Module, Tensor, Tensor, Threat], Tensor]
@@ -106,18 +105,15 @@ def command(weights: Path, data_root: Path, images: int, rounds: int, only: str)
     """All contests on one cell; L2 at a quarter of the root of the number of pixels, times eps."""
     required(PACKAGES)
     torch.set_num_threads(1)
-    cell = reopen(CellFolder(weights), "best", data_root, torch.device("cpu"), test_limit=images)
-    model, x, y = cell.model.eval(), cell.data.test.x(), cell.data.test.y
-    stands = right(model, x, y)
-    x, y, linf = x[stands], y[stands], float(cell.threat.eps)
-    radii = {"Linf": linf, "L2": linf * math.sqrt(x[0].numel()) / 4}
-    click.echo(f"{weights.name}: {len(y)} images that it gets right, {rounds} rounds\n")
+    on = victim(weights, data_root, images)
+    radii = {"Linf": on.eps, "L2": on.eps * math.sqrt(on.x[0].numel()) / 4}
+    click.echo(f"{weights.name}: {len(on.y)} images that it gets right, {rounds} rounds\n")
     click.echo("| attack | threat | queries | in the ball | median distance | time |")
     click.echo("| --- | --- | ---: | ---: | ---: | ---: |")
     for contest in contests():
         if only in contest.name:
             threat = Threat(contest.norm, radii[contest.norm])
-            click.echo(line(contest, model, x, y, threat, rounds))
+            click.echo(line(contest, on.model, on.x, on.y, threat, rounds))
 
 
 def line(

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.packages import P, required
+from benchmarks.victim import victim
 from robench.adversary.nearest.carlini import CarliniWagner
 from robench.adversary.nearest.ddn import DDN
 from robench.adversary.nearest.deepfool import DeepFool
@@ -35,8 +36,6 @@ from robench.adversary.nearest.nearest import MinimumNorm, Nearness, distance
 from robench.adversary.nearest.pdpgd import PDPGD
 from robench.adversary.nearest.sigma import SigmaZero
 from robench.models.frozen import frozen
-from robench.reopen import reopen
-from robench.store.records import CellFolder
 
 Run = Callable[[nn.Module, Tensor, Tensor], Tensor]
 PACKAGES = {"foolbox": "foolbox", "adv_lib": "adv-lib", "visdom": "visdom"}
@@ -81,18 +80,14 @@ def command(weights: Path, data_root: Path, images: int, rounds: int, only: str)
     """All contests on one cell."""
     required(PACKAGES)
     torch.set_num_threads(1)
-    cell = reopen(CellFolder(weights), "best", data_root, torch.device("cpu"), test_limit=images)
-    model, x, y = cell.model.eval(), cell.data.test.x(), cell.data.test.y
-    with torch.no_grad():
-        right = model(x).argmax(1) == y
-    x, y = x[right], y[right]
-    click.echo(f"{weights.name}: {len(y)} images that it gets right, {rounds} rounds\n")
+    on = victim(weights, data_root, images)
+    click.echo(f"{weights.name}: {len(on.y)} images that it gets right, {rounds} rounds\n")
     click.echo("| attack | norm | budget | against | found | median | nearer or 1 % | time |")
     click.echo("| --- | --- | --- | --- | ---: | ---: | ---: | ---: |")
-    with frozen(model):
+    with frozen(on.model):
         for contest in contests():
             if only in contest.name:
-                click.echo(line(contest, model, x, y, rounds))
+                click.echo(line(contest, on.model, on.x, on.y, rounds))
 
 
 def line(contest: Contest, model: nn.Module, x: Tensor, y: Tensor, rounds: int) -> str:

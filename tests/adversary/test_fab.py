@@ -94,28 +94,11 @@ def test_every_image_may_have_its_own_radius(attack: Attack, victim: Victim) -> 
     takes_radii(attack, victim)
 
 
-@given(st.integers(0, 1000), st.sampled_from(NORMS), st.integers(2, 5))
-@hypothesis_settings(max_examples=12)
+@given(st.integers(0, 1000), st.sampled_from(BALLS), st.integers(2, 5))
+@hypothesis_settings(max_examples=18)
 def test_finds_what_there_is_in_a_linear_model(seed: int, norm: Norm, classes: int) -> None:
     finds_what_there_is(FAB(steps=10), classes, seed, norm)
     finds_what_there_is(TargetedFAB(steps=10), classes, seed, norm)
-
-
-@given(st.integers(0, 1000), st.integers(2, 5))
-@hypothesis_settings(max_examples=6)
-def test_finds_what_there_is_in_l1(seed: int, classes: int) -> None:
-    """The distance is the gap over the largest slope, where one number alone has room for it."""
-    torch.manual_seed(seed)
-    model, head, x, y = undecided(classes, (3, 2, 2))
-    slopes, logits = head.weight[:, None] - head.weight[y], model(x)
-    gaps = (logits.gather(1, y[:, None]) - logits).T
-    distance = (gaps / slopes.abs().amax(2)).nan_to_num(torch.inf).amin(0)
-    eps = float(distance.quantile(0.4))
-    assert 1.05 * eps < 0.4  # so that [0, 1] is no bound
-    for attack in (FAB(steps=10), TargetedFAB(steps=10)):
-        stands = model(attack(model, x, y, Threat("L1", eps))).argmax(1) == y
-        assert stands[distance > 1.0001 * eps].all()
-        assert not stands[distance < 0.98 * eps].any()
 
 
 @pytest.mark.parametrize("norm", BALLS)

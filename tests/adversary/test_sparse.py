@@ -28,6 +28,7 @@ from tests.adversary.conftest import (
     asked,
     autoattack,
     bent,
+    finds_what_there_is,
     obeys,
     same_path,
     takes_radii,
@@ -231,18 +232,9 @@ def test_a_step_keeps_what_is_as_large_and_leaves_zeros() -> None:
 @hypothesis_settings(max_examples=4)
 def test_finds_what_there_is_in_a_linear_model(seed: int, classes: int) -> None:
     """Untargeted ascent may climb towards the wrong one of several classes, but not of two."""
-    torch.manual_seed(seed)
-    model, head, x, y = undecided(classes, (3, 2, 2))
-    slopes, logits = head.weight[:, None] - head.weight[y], model(x)
-    gaps = (logits.gather(1, y[:, None]) - logits).T
-    distance = (gaps / slopes.abs().amax(2)).nan_to_num(torch.inf).amin(0)
-    eps = float(distance.quantile(0.4))
-    assert eps < 0.4  # so that [0, 1] is no bound
-    attacks: list[Attack] = [TargetedSparseAPGD(steps=30)]
-    for attack in attacks if classes > 2 else [*attacks, SparseAPGD(steps=30)]:
-        stands = model(attack(model, x, y, Threat("L1", eps))).argmax(1) == y
-        assert stands[distance > 1.0001 * eps].all()
-        assert not stands[distance < 0.98 * eps].any()
+    finds_what_there_is(TargetedSparseAPGD(steps=30), classes, seed, "L1")
+    if classes == 2:
+        finds_what_there_is(SparseAPGD(steps=30), classes, seed, "L1")
 
 
 @given(st.integers(0, 1000), st.sampled_from([1, 2, 10, 25]))
