@@ -31,7 +31,7 @@ class Measured:
 
     shared: dict[str, object]
     names: tuple[str, ...]
-    """Rows, in the order of the measure."""
+    """Rows, in the order of the measure; what is defined for no method is none."""
     columns: dict[str, dict[str, Estimate]]
     """By method with its settings, then by name; a number that is not defined is not there."""
     curves: tuple[Drawn, ...]
@@ -57,7 +57,7 @@ def _measured(key: Iterable[Any], rows: pd.DataFrame, curves: pd.DataFrame) -> M
     fine = fine.assign(name=_names(fine))
     return Measured(
         {n: None if pd.isna(value) else value for n, value in zip(SHARED, key, strict=True)},
-        tuple(fine["name"].unique()),
+        tuple(fine.loc[fine["value"].notna(), "name"].unique()),
         {str(label): _column(part) for label, part in fine.groupby("label")},
         tuple(_drawn(fine, curves)),
         tuple(_failure(row) for row in rows[rows["status"] != "ok"].to_dict("records")),
