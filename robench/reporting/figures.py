@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from robench.analysis.summary import Estimate, Line, Summary
 from robench.reporting import words
@@ -165,6 +166,14 @@ def _legend(figure: Figure, axes: Axes) -> None:
     columns = max(1, 80 // (longest + 6))
     figure.set_figheight(figure.get_figheight() + 0.18 * -(-len(labels) // columns))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def logarithmic(axes: Axes, subs: tuple[float, ...]) -> None:
+    """Counts along x by powers of ten, with ticks at these multiples: 500k, 1M."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def save(figure: Figure, axes: Axes, rows: pd.DataFrame, stem: Path) -> Path:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from robench.analysis.measured import Drawn, Measured
 from robench.analysis.summary import Estimate
-from robench.reporting.figures import STYLE, Look, save
+from robench.reporting.figures import STYLE, Look, logarithmic, save
 from robench.reporting.words import escaped
 
 
@@ -119,7 +119,7 @@ def _draw(found: Measured, drawn: Drawn, look: Look, folder: Path, name: str) ->
         axes.set_ylabel(drawn.y_label)
         axes.set_ylim(0, 1)
         if _wide(drawn.lines.values()):
-            axes.set_xscale("log")
+            logarithmic(axes, (1,))
         rows = pd.DataFrame(list(_points(drawn.lines.items())))
         plain = re.sub(r"[^a-z0-9]+", "-", drawn.name.lower())
         return save(figure, axes, rows, folder / f"{plain}-{name}")

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib import style
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from robench.analysis.ranking import Rank
 from robench.analysis.summary import Line, Summary
 from robench.reporting import words
 from robench.reporting.claims import points
-from robench.reporting.figures import STYLE, Look, bars, canvas, point, save
+from robench.reporting.figures import STYLE, Look, bars, canvas, logarithmic, point, save
 
 CAPTION = (
     "Methods of one group are inside the noise of its first: the 95 % interval of the difference, "
@@ -93,10 +92,7 @@ def _cost(summary: Summary, look: Look, folder: Path, name: str) -> Path:
                 continue
             point(axes, look[line.label], line.label, line.cost, worst)
             rows.append({"method": line.label, "passes": line.cost, "worst": worst.mean})
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 500k, 1M
-        axes.xaxis.set_minor_locator(NullLocator())
+        logarithmic(axes, (1, 2, 5))
         axes.set_xlabel("passes in training (images; a backward pass counts as two)")
         axes.set_ylabel(f"robust accuracy (%), {summary.shared['norm']} {summary.headline}")
         return save(figure, axes, pd.DataFrame(rows), folder / f"cost-{name}")

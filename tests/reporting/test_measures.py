@@ -79,6 +79,10 @@ def test_what_goes_from_one_to_thousands_is_drawn_on_a_logarithmic_axis(
     seen = []
 
     def save(figure: Figure, axes: Axes, *rest: object) -> Path:
+        figure.canvas.draw()
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        assert any(labels)
+        assert not any("$" in label for label in labels)
         seen.append(axes.get_xscale())
         return tmp_path
 
