@@ -55,10 +55,11 @@ def measured(measures: pd.DataFrame, curves: pd.DataFrame) -> list[Measured]:
 def _measured(key: Iterable[Any], rows: pd.DataFrame, curves: pd.DataFrame) -> Measured:
     fine = rows[rows["status"] == "ok"]
     fine = fine.assign(name=_names(fine))
+    columns = {str(label): _column(part) for label, part in fine.groupby("label")}
     return Measured(
         {n: None if pd.isna(value) else value for n, value in zip(SHARED, key, strict=True)},
-        tuple(fine.loc[fine["value"].notna(), "name"].unique()),
-        {str(label): _column(part) for label, part in fine.groupby("label")},
+        tuple(n for n in fine["name"].unique() if any(n in column for column in columns.values())),
+        columns,
         tuple(_drawn(fine, curves)),
         tuple(_failure(row) for row in rows[rows["status"] != "ok"].to_dict("records")),
         str(rows["note"].fillna("").iloc[0]),

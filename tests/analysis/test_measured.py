@@ -19,9 +19,9 @@ def row(method: str, measure: str, value: float) -> dict[str, object]:
 
 
 def test_a_number_that_no_method_has_is_no_row_and_one_that_some_lack_is() -> None:
-    numbers = [("madry", "fog", 0.5), ("madry", "ball", math.nan), ("madry", "snow", math.nan)]
-    numbers += [("atop", "fog", 0.25), ("atop", "ball", math.nan), ("atop", "snow", 0.125)]
+    numbers = [("madry", "snow", math.nan), ("madry", "ball", math.nan), ("madry", "fog", 0.5)]
+    numbers += [("atop", "snow", 0.125), ("atop", "ball", math.nan), ("atop", "fog", 0.25)]
     (table,) = measured(pd.DataFrame([row(*number) for number in numbers]), NO_CURVES)
-    assert table.names == ("fog", "snow")
+    assert table.names == ("snow", "fog")  # in the order of the measure
     assert table.columns["madry"].keys() == {"fog"}
     assert table.columns["atop"]["snow"].mean == pytest.approx(0.125)
