@@ -62,7 +62,7 @@ def run(plan: Plan, results: Path, rerun: Rerun, watch: Watch, crew: Crew | None
         fine = _each(plan.jobs, "whole", crew, watch)
         return _each(_outdated(plan, results, watch), "whole", crew, watch) and fine
     finally:
-        for problem in table.write_tables(results)[1]:
+        for problem in table.write_tables(results).problems:
             watch.tell(Warned(problem))
 
 

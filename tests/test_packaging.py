@@ -16,6 +16,12 @@ from robench import plugins
 ROOT = Path(__file__).parents[1]
 PLUGINS = [f"{kind}/{name}.py" for kind in plugins.KINDS for name in plugins.find(kind)]
 
+DATA = [
+    "robench/reporting/charts/paper.mplstyle",
+    *(f"robench/reporting/page/page.{end}" for end in ("html", "css", "js")),
+]
+"""Files of the package that are no Python."""
+
 MINE = '''"""Mine: a user's own method (nobody, nowhere)."""
 
 from robench.training.method import Method
@@ -62,7 +68,7 @@ def test_wheel_and_sdist_hold_what_they_should(built: Path) -> None:
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"robench/{plugin}" for plugin in PLUGINS} <= names
-    assert {"robench/py.typed", "robench/reporting/paper.mplstyle"} <= names
+    assert {"robench/py.typed", *DATA} <= names
     assert not [name for name in names if name.startswith(("tests/", "methods/", "results/"))]
     with tarfile.open(sdist) as tar:
         inside = {name.partition("/")[2] for name in tar.getnames()}

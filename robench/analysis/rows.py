@@ -66,7 +66,7 @@ def _columns(folder: CellFolder, record: Plain) -> Row:
         "control": record.get("control", ""),
         "plugin": identity["plugin"][:8],
         "settings_key": digest(identity["settings"] | _extra(identity))[:8],
-        "recipe": _recipe(shared, identity["dataset"]),
+        "recipe": " ".join(recipe_changes(shared, identity["dataset"])),
         "recipe_key": digest(shared)[:8],
         "dataset": identity["dataset"],
         "data": identity["data"][:8],
@@ -91,14 +91,14 @@ def _extra(identity: Plain) -> Plain:
     return {"extra": identity["extra"]} if "extra" in identity else {}
 
 
-def _recipe(shared: Plain, dataset: str) -> str:
+def recipe_changes(shared: Plain, dataset: str) -> list[str]:
     """Where a grid's shared recipe departs from the data set's own, as ``--set`` takes it."""
     own = settings.plain(RECIPES[dataset]) if dataset in RECIPES else {}
     changed = {name: value for name, value in shared.items() if own.get(name) != value}
-    return " ".join(
+    return [
         f"{name}={settings.text(tuple(value) if isinstance(value, list) else value)}"
         for name, value in sorted(changed.items())
-    )
+    ]
 
 
 def without_outcome(cell: TrainedCell) -> Row:

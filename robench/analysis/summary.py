@@ -6,7 +6,7 @@ and norm. Seeds are the only thing averaged; no mean over attacks exists.
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -71,6 +71,8 @@ class Line:
     """Folders of its trainings."""
     cost: float = math.nan
     """Forward passes of images in training, where a backward one counts as two; mean over seeds."""
+    after: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    """What stands after each attack and those before it, by radius."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
         every = every[every["seed"].isin(rows.loc[rows["eps"] == headline, "seed"])]
         rows = every[every["checkpoint"] == checkpoint]
     worst, here = rows[rows["attack"] == WORST], rows[rows["eps"] == headline]
-    single = here[here["attack"] != WORST]
+    every_attack = rows[rows["attack"] != WORST]
+    single = every_attack[every_attack["eps"] == headline]
     first = single.groupby("seed")["robust_accuracy"].first()
     last = every[
         (every["checkpoint"] == "last") & (every["attack"] == WORST) & (every["eps"] == headline)
@@ -184,15 +187,20 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
         control=_said(every["control"]),
         seeds=tuple(sorted(rows["seed"].unique())),
         natural=_natural(worst.drop_duplicates("seed")),
-        attacks={str(name): _estimate(part) for name, part in single.groupby("attack")},
+        attacks=_by_attack(single),
         worst={str(eps): _estimate(part) for eps, part in worst.groupby("eps")},
         last=_estimate(last) if checkpoint == "best" and len(last) else None,
         gap=float((first - here.groupby("seed")["robust_accuracy"].last()).mean()),
         flags=tuple(_flags(worst)),
         cells=tuple(sorted(rows["cell"].unique())),
         cost=_cost(rows.drop_duplicates("cell")),
+        after={str(eps): _by_attack(part) for eps, part in every_attack.groupby("eps")},
         unseen=max(worst.loc[worst["eps"] == headline, "audit_bound"].dropna(), default=0.0),
     )
+
+
+def _by_attack(rows: pd.DataFrame) -> dict[str, Estimate]:
+    return {str(name): _estimate(part) for name, part in rows.groupby("attack", sort=False)}
 
 
 def _cost(cells: pd.DataFrame) -> float:

@@ -1,11 +1,12 @@
 """The tidy tables of a results folder: results.csv, measures.csv, epochs.csv and others."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from robench.analysis import rows, union
-from robench.analysis.rows import Row
+from robench.analysis.rows import Row, TrainedCell
 from robench.errors import StoreError
 from robench.evaluation.flags import FLAGS
 from robench.evaluation.stored import is_of, read_evaluation
@@ -66,58 +67,83 @@ COUNTS = (
 """Columns of whole numbers, some of them empty."""
 
 
-def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """All tidy tables of a results folder by name, and what in it could not be trusted."""
+@dataclass(frozen=True)
+class Gathered:
+    """What a results folder holds."""
+
+    frames: dict[str, pd.DataFrame]
+    """All tidy tables by name."""
+    cells: list[TrainedCell]
+    """Those that can be trusted, whatever came of them."""
+    problems: list[str]
+    """What could not be trusted."""
+
+
+def gather(results: Path) -> Gathered:
+    """Read all cells of a results folder."""
     found: dict[str, list[Row]] = {name: [] for name in COLUMNS}
-    problems: list[str] = []
+    cells, problems = list[TrainedCell](), list[str]()
     for folder in cell_folders(results):
         try:
             cell = rows.read_cell(folder)
         except StoreError as error:
             problems.append(str(error))
             continue
+        cells.append(cell)
+        _of_cell(cell, found, problems)
+    frames = {name: _frame(name, found[name]) for name in COLUMNS}
+    return Gathered(frames, cells, problems)
+
+
+def _of_cell(cell: TrainedCell, found: dict[str, list[Row]], problems: list[str]) -> None:
+    """Add a cell's rows; what of it cannot be trusted is a problem, and no row."""
+    try:
+        found["epochs"] += rows.epochs(cell)
+    except StoreError as error:
+        problems.append(str(error))
+    found["flags"] += rows.flags(cell)
+    if cell.record["status"] != "ok":
+        found["results"].append(rows.without_outcome(cell))
+        return
+    fine: list[tuple[Plain, Path]] = []
+    for path in cell.folder.evaluations():
         try:
-            found["epochs"] += rows.epochs(cell)
+            evaluation = read_evaluation(path)
+            if evaluation["status"] == "running":
+                continue  # not there yet
+            if not is_of(evaluation, cell.record):
+                problems.append(f"{path} is of weights that the cell no longer has; not used")
+                continue
+            classes = [*rows.classes(cell, evaluation, path)]  # both look at the outcomes, so
+            curves = [*rows.curves(evaluation, path)]  # nothing is kept if they are not right
+            found["classes"] += classes
+            found["curves"] += curves
+            found["results"] += rows.results(cell, evaluation)
+            found["flags"] += rows.masking(cell, evaluation)
+            found["measures"] += rows.measures(cell, evaluation)
+            fine.append((evaluation, path))
         except StoreError as error:
             problems.append(str(error))
-        found["flags"] += rows.flags(cell)
-        if cell.record["status"] != "ok":
-            found["results"].append(rows.without_outcome(cell))
-            continue
-        fine: list[tuple[Plain, Path]] = []
-        for path in folder.evaluations():
-            try:
-                evaluation = read_evaluation(path)
-                if evaluation["status"] == "running":
-                    continue  # not there yet
-                if not is_of(evaluation, cell.record):
-                    problems.append(f"{path} is of weights that the cell no longer has; not used")
-                    continue
-                classes = [*rows.classes(cell, evaluation, path)]  # both look at the outcomes, so
-                curves = [*rows.curves(evaluation, path)]  # nothing is kept if they are not right
-                found["classes"] += classes
-                found["curves"] += curves
-                found["results"] += rows.results(cell, evaluation)
-                found["flags"] += rows.masking(cell, evaluation)
-                found["measures"] += rows.measures(cell, evaluation)
-                fine.append((evaluation, path))
-            except StoreError as error:
-                problems.append(str(error))
-        found["union"] += union.rows(cell, fine)
-    return {name: _frame(name, found[name]) for name in COLUMNS}, problems
+    found["union"] += union.rows(cell, fine)
 
 
-def write_tables(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Rebuild the tables' files from the cells, one writer at a time; the same as ``read``."""
+def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """All tidy tables of a results folder by name, and what in it could not be trusted."""
+    gathered = gather(results)
+    return gathered.frames, gathered.problems
+
+
+def write_tables(results: Path) -> Gathered:
+    """Rebuild the tables' files from the cells, one writer at a time."""
     with Lock(results / ".tables.lock").held(wait=True):
-        frames, problems = read(results)
-        for name, frame in frames.items():
+        gathered = gather(results)
+        for name, frame in gathered.frames.items():
             path = results / f"{name}.csv"
             if frame.empty and name == "union":
                 path.unlink(missing_ok=True)
             else:
                 write_text(path, frame.to_csv(index=False))
-    return frames, problems
+    return gathered
 
 
 def _frame(name: str, found: list[Row]) -> pd.DataFrame:

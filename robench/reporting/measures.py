@@ -1,21 +1,24 @@
-"""Tables and figures of what suites measure."""
+"""Tables of what suites measure."""
 
-import re
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
-from matplotlib import style
-from matplotlib.figure import Figure
+import rich.table
 from rich import box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from robench.analysis.measured import Drawn, Measured
+from robench.analysis.measured import Measured
 from robench.analysis.summary import Estimate
-from robench.reporting.figures import STYLE, Look, logarithmic, save
-from robench.reporting.words import escaped
+from robench.reporting.table import Table, rows_of
+
+
+def table(found: Measured) -> Table:
+    """What it shows, a column a method; what is better depends on what is measured."""
+    return Table(
+        title=title(found), header=("", *found.columns), rows=rows_of(cells(found)),
+        caption=tuple(caption(found)),
+    )  # fmt: skip
 
 
 def title(found: Measured) -> str:
@@ -81,8 +84,10 @@ def blocks(names: Iterable[str]) -> list[list[str]]:
     return [group[k : k + 3] for group in every for k in range(0, len(group), 3)]
 
 
-def _block(found: Measured, names: list[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+def _block(found: Measured, names: list[str]) -> rich.table.Table:
+    table = rich.table.Table(
+        box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False
+    )
     table.add_column("", overflow="fold")
     for name in names:
         table.add_column(Text(name), justify="right", max_width=17)
@@ -92,46 +97,19 @@ def _block(found: Measured, names: list[str]) -> Table:
     return table
 
 
-def markdown(found: Measured) -> str:
-    """A GitHub table with its caption."""
-    rows = [["", *found.columns], ["---", *["---:"] * len(found.columns)], *cells(found)]
-    lines = [" | ".join(escaped(cell) for cell in row) for row in rows]
-    table = "\n".join(f"| {line} |" for line in lines)
-    below = escaped(" ".join(caption(found)))
-    return f"### {escaped(title(found))}\n\n{table}\n\n{below}\n"
-
-
-def draw(found: Measured, look: Look, folder: Path, name: str) -> list[Path]:
-    """A figure for each curve, all methods in it."""
-    return [_draw(found, drawn, look, folder, name) for drawn in found.curves]
-
-
-def _draw(found: Measured, drawn: Drawn, look: Look, folder: Path, name: str) -> Path:
-    with style.context(STYLE):
-        figure = Figure(figsize=(5.4, 3.2), layout="constrained")
-        axes = figure.add_subplot()
-        figure.suptitle(f"{title(found)}\n{drawn.name}", fontsize=8)
-        for label, (x, mean, low, high) in drawn.lines.items():
-            colour, _ = look[label]
-            axes.plot(x, mean, color=colour, label=label)
-            axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
-        axes.set_xlabel(drawn.x_label)
-        axes.set_ylabel(drawn.y_label)
-        axes.set_ylim(0, 1)
-        if _wide(drawn.lines.values()):
-            logarithmic(axes, (1,))
-        rows = pd.DataFrame(list(_points(drawn.lines.items())))
-        plain = re.sub(r"[^a-z0-9]+", "-", drawn.name.lower())
-        return save(figure, axes, rows, folder / f"{plain}-{name}")
-
-
-def _wide(lines: Iterable[tuple[list[float], ...]]) -> bool:
-    """Whether what is counted goes from one to thousands."""
-    places = [x for line in lines for x in line[0]]
-    return min(places) >= 1 and max(places) >= 1000 * min(places)
-
-
-def _points(lines: Iterable[tuple[str, tuple[list[float], ...]]]) -> Iterable[dict[str, object]]:
-    for label, points in lines:
-        for x, mean, low, high in zip(*points, strict=True):
-            yield {"method": label, "x": x, "mean": mean, "low": low, "high": high}
+def tidy(found: Measured) -> pd.DataFrame:
+    """A row a method and number."""
+    return pd.DataFrame(
+        {
+            **found.shared,
+            "method": label,
+            "name": name,
+            "seeds": number.seeds,
+            "mean": number.mean,
+            "spread": number.spread,
+            "low": number.low,
+            "high": number.high,
+        }
+        for label, column in found.columns.items()
+        for name, number in column.items()
+    )

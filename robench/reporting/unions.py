@@ -1,11 +1,22 @@
-"""Tables of the union over threat models, on a terminal and in Markdown."""
+"""Tables of the union over threat models."""
 
-from rich.console import Group
+import pandas as pd
 
 from robench.analysis.summary import Estimate
 from robench.analysis.union import UnionLine, UnionTable
-from robench.reporting import tables
+from robench.reporting.table import Table, leaders, rows_of
 from robench.reporting.words import VERDICTS, estimate, mean
+
+
+def table(found: UnionTable) -> Table:
+    """What it shows; who leads is chosen among methods with as many seeds as any."""
+    rows = rows_of(cells(found))
+    fair = [at for at, line in enumerate(found.lines) if len(line.seeds) == found.seeds]
+    best, second = leaders(rows, range(2, len(header(found))), fair)
+    return Table(
+        title=title(found), header=tuple(header(found)), rows=rows, caption=tuple(caption(found)),
+        best=best, second=second,
+    )  # fmt: skip
 
 
 def title(found: UnionTable) -> str:
@@ -49,19 +60,26 @@ def caption(found: UnionTable) -> list[str]:
     return [line for line in said if line]
 
 
-def markdown(found: UnionTable) -> str:
-    """A GitHub table with its caption."""
-    return tables.written(title(found), header(found), cells(found), caption(found))
-
-
-def least_width(found: UnionTable) -> int:
-    """Columns of a terminal below which a number would be broken over two lines."""
-    return tables.width_of(cells(found))
-
-
-def terminal(found: UnionTable) -> Group:
-    """For a terminal of 80 columns and more."""
-    return tables.drawn(title(found), header(found), cells(found), caption(found))
+def tidy(found: UnionTable) -> pd.DataFrame:
+    """A row a method and what it was trained at."""
+    norms = [radius.split()[0] for radius in found.radii]
+    return pd.DataFrame(
+        {
+            **found.shared,
+            "checkpoint": found.checkpoint,
+            "method": line.label,
+            "deviates": line.deviates,
+            "trained": line.trained,
+            "seeds": len(line.seeds),
+            "natural": line.natural.mean,
+            **{norm: one.mean for norm, one in zip(norms, line.norms, strict=True)},
+            "union": line.union.mean,
+            "union_spread": line.union.spread,
+            "union_low": line.union.low,
+            "union_high": line.union.high,
+        }
+        for line in found.lines
+    )
 
 
 def _row(found: UnionTable, line: UnionLine) -> list[str]:

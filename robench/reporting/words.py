@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from robench.analysis.failures import Failure
 from robench.analysis.summary import Estimate, Line, Summary
+from robench.reporting.table import Table, leaders, rows_of
 
 VERDICTS = {
     "full": "AutoAttack's four attacks",
@@ -42,6 +43,30 @@ def estimate(found: Estimate | None, n: int) -> str:
     if found.spread is not None:
         return f"{percent(found.mean, n)} ± {percent(found.spread, n)}"
     return f"{percent(found.mean, n)} ({percent(found.low, n)}-{percent(found.high, n)})"
+
+
+def table(summary: Summary) -> Table:
+    """What a table of accuracies shows.
+
+    Who leads is chosen among methods with as many seeds as any, without those known to be weak.
+    """
+    rows = rows_of(cells(summary))
+    accuracies = range(1, 2 + max(len(summary.attacks) - 1, 0) + len(summary.radii))
+    fair = [
+        at
+        for at, line in enumerate(summary.lines)
+        if len(line.seeds) == summary.seeds and not line.control
+    ]
+    best, second = leaders(rows, accuracies, fair)
+    return Table(
+        title=title(summary),
+        header=tuple(header(summary)),
+        rows=rows,
+        caption=tuple(caption(summary)),
+        footnotes=tuple(footnotes(summary)),
+        best=best,
+        second=second,
+    )
 
 
 def title(summary: Summary) -> str:

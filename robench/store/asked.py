@@ -21,6 +21,16 @@ def keep(results: Path, grid: str, cells: Mapping[str, Iterable[str]]) -> None:
 def asked(results: Path) -> tuple[dict[str, set[str]], list[str]]:
     """Every cell that any grid asked for, with its evaluations, by name; and damaged files."""
     found: dict[str, set[str]] = {}
+    every, problems = grids(results)
+    for cells in every.values():
+        for name, evaluations in cells.items():
+            found.setdefault(name, set()).update(evaluations)
+    return found, problems
+
+
+def grids(results: Path) -> tuple[dict[Path, dict[str, list[str]]], list[str]]:
+    """The same grid by grid, under the configuration that asks for it again."""
+    found: dict[Path, dict[str, list[str]]] = {}
     problems = []
     for path in sorted((results / "grids").glob("*.json")):
         try:
@@ -31,9 +41,12 @@ def asked(results: Path) -> tuple[dict[str, set[str]], list[str]]:
         if not all(isinstance(names, list) for names in cells.values()):
             problems.append(f"{path} holds no cells")
             continue
-        for name, evaluations in cells.items():
-            if not is_file_name(name):
-                problems.append(f"{path} names {name!r}, which is no cell's folder; not looked at")
-                continue
-            found.setdefault(name, set()).update(map(str, evaluations))
+        problems += [
+            f"{path} names {name!r}, which is no cell's folder; not looked at"
+            for name in cells
+            if not is_file_name(name)
+        ]
+        found[path.with_suffix(".toml")] = {
+            name: [*map(str, of)] for name, of in cells.items() if is_file_name(name)
+        }
     return found, problems

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robench.reporting.figures import looks
+from robench.reporting.charts.look import looks
 
 LABELS = [f"method{i}" for i in range(20)]
 

@@ -10,7 +10,9 @@ import pytest
 
 from robench.cli.main import main
 from robench.errors import StoreError
-from robench.reporting import figures
+from robench.reporting.charts import paper
+from robench.reporting.charts.chart import Rule
+from robench.reporting.figures import radii
 from tests.conftest import Outcome
 from tests.drawing import quickly_drawn
 
@@ -48,15 +50,16 @@ def done(robench: Robench, results: Path) -> Outcome:
 
 def test_files_and_terminal(done: Outcome) -> None:
     assert done.code == 0
-    assert done.out.splitlines()[-1] == "results/local/report/report.md"
+    assert done.out.splitlines()[-1] == "results/local/report/index.html"
     assert max(map(len, done.out.splitlines())) <= 80
     folder = Path("results/local/report")
     (stem,) = (path.stem for path in (folder / "tables").glob("*.md"))
     assert re.fullmatch("digits-digitscnn-quick-Linf-[0-9a-f]{8}", stem)
     assert {str(p.relative_to(folder)) for p in folder.rglob("*.*")} == {
-        "report.md", "tables/tables.csv", f"tables/{stem}.md",
-        *(f"figures/{kind}-{stem}.{end}" for kind in ("curve", "tradeoff") for end in
-          ("csv", "pdf", "png")),
+        "index.html", "report.md", "tables/tables.csv",
+        *(f"tables/{stem}.{end}" for end in ("csv", "md", "tex")),
+        *(f"figures/{kind}-{stem}.{end}" for end in ("csv", "pdf", "png")
+          for kind in ("curve", "overestimation", "tradeoff", "training")),
     }  # fmt: skip
     page = (folder / "report.md").read_text(encoding="utf-8")
     for link in re.findall(r"\]\((.+?)\)", page):
@@ -108,7 +111,7 @@ def test_several_folders_at_once(robench: Robench) -> None:
     Path("results/other").symlink_to(Path("results/local").absolute())
     both = robench("report", "results/local", "results/other")
     assert both.code == 0
-    assert both.out.count("/report/report.md\n") == 2
+    assert both.out.count("/report/index.html\n") == 2
 
 
 @pytest.mark.usefixtures("done")
@@ -116,7 +119,7 @@ def test_a_folder_without_results_stops_no_other(robench: Robench) -> None:
     both = robench("report", "nowhere", "results/local")
     assert both.code == 2
     assert both.err.startswith("error: nowhere holds no results")
-    assert both.out.endswith("results/local/report/report.md\n")
+    assert both.out.endswith("results/local/report/index.html\n")
 
 
 @pytest.mark.usefixtures("done")
@@ -177,15 +180,15 @@ def test_no_number_is_broken(
 def test_a_radius_of_another_norm_is_no_place_on_the_axis(
     robench: Robench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    marked: list[float] = []
-    monkeypatch.setattr(figures, "_mark", lambda axes, eps: marked.append(eps))
+    marked: list[Rule] = []
+    monkeypatch.setattr(paper, "_rule", lambda axes, rule, look: marked.append(rule))
     grid = ("run", "-m", "natural", "--train-limit", "96", "--test-limit", "20", "--checkpoints",
             "best", "--set", "recipe.epochs=1", "--eps", "1/32,1/16")  # fmt: skip
     for norm in ("L2", "Linf"):
         assert robench(*grid, "--train-norm", norm, "--train-eps", "1/32").code == 0
     assert robench("report").code == 0
-    assert marked == [1 / 32]
+    assert [rule.at for rule in marked if rule.along == "x"] == [1 / 32]
 
 
 def test_crowded_radii_are_not_printed_over_each_other() -> None:
-    assert figures._apart(["0", "1/255", "2/255", "8/255", "3/16"]) == ["0", "8/255", "3/16"]
+    assert radii.apart(["0", "1/255", "2/255", "8/255", "3/16"]) == ["0", "8/255", "3/16"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from robench.analysis.summary import Estimate, Line, Summary
-from robench.reporting.sweeps import sweeps
+from robench.reporting.figures.sweeps import sweeps
 from tests.conftest import Outcome
 
 RESULTS = Path(__file__).parents[2] / "results" / "port"

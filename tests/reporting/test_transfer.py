@@ -10,7 +10,9 @@ from matplotlib.patches import Rectangle
 from rich.console import Console
 
 from robench.analysis.transfer import OTHERS, Matrix, Sign
-from robench.reporting import transfer
+from robench.reporting import markdown, transfer
+from robench.reporting.charts import paper
+from robench.reporting.figures import transfer as figure
 
 NAMES = ["natural", "madry", "trades[beta=1]", "awp[inner=trades]", "a", "b", "c", "d"]
 SHARED: dict[str, object] = {
@@ -41,7 +43,7 @@ def test_a_table_says_what_its_numbers_are() -> None:
         ["no attack", "95.0", "95.0", "95.0"],
         ["natural", "0.0", "-", "2.0"],
     ]
-    text = transfer.markdown(found)
+    text = markdown.written(transfer.table(found))
     for part in ("### Transfer: mnist", "| all others | 9.0 | 10.0 | 11.0 |", "200 test images",
                  "mean of up to 3 seeds", "- † madry: lr=1 (shared 2)",
                  "madry seed 0 loses 30 images to natural", "which break 2 others"):  # fmt: skip
@@ -67,7 +69,7 @@ def test_the_figure_has_every_number_and_frames_the_diagonal(
     drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     found = matrix(8)
-    path = transfer.draw(found, tmp_path, "matrix")
+    path = paper.save(figure.chart(found), {}, tmp_path / "matrix")
     (axes,) = drawn[0].axes
     numbers = [text.get_text() for text in axes.texts]
     assert len(numbers) == 8 * 10 - 1

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from robench.analysis.summary import Estimate
 from robench.analysis.union import UnionLine, UnionTable
-from robench.reporting import unions
+from robench.reporting import markdown, terminal, unions
 from tests.cli.grids import QUICK
 from tests.conftest import Outcome
 
@@ -46,7 +46,7 @@ def test_a_table_says_what_its_numbers_are() -> None:
         ["multinorm", "Linf 3/16", "90.0 ± 1.0", "60.0 ± 2.0", "50.0 ± 3.0", "40.0 ± 4.0"],
         ["madry † (n=1)", "L1 3", "95.0", "20.0", "70.0", "15.0 (5.0-25.0)"],
     ]
-    text = unions.markdown(TABLE)
+    text = markdown.written(unions.table(TABLE))
     for part in ("### Union over", "| multinorm | Linf 3/16 | 90.0", "100 test images",
                  "standard deviation over up to 3 seeds", "95 % Wilson interval",
                  "L1 by autoattack: AutoAttack's four attacks.", "limited to 100 test images",
@@ -87,8 +87,10 @@ def test_two_norms_make_a_table_and_one_makes_none(
 @pytest.mark.parametrize("columns", ["20", "80"])
 def test_no_number_is_broken(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    console = Console(highlight=False, width=max(int(columns), unions.least_width(TABLE)))
+    console = Console(
+        highlight=False, width=max(int(columns), terminal.least_width(unions.table(TABLE)))
+    )
     with console.capture() as drawn:
-        console.print(unions.terminal(TABLE))
+        console.print(terminal.shown(unions.table(TABLE)))
     for row in unions.cells(TABLE):
         assert all(cell in drawn.get() for cell in row[2:])

@@ -1,0 +1,83 @@
+"""What a results folder comes to, before any of it is written."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robench.analysis import claims
+from robench.analysis.claims import Tested
+from robench.analysis.corruption import with_mce
+from robench.analysis.gaps import Gap, gaps
+from robench.analysis.measured import Measured, measured
+from robench.analysis.ranking import ranking
+from robench.analysis.summary import Summary, summaries
+from robench.analysis.table import Gathered
+from robench.analysis.transfer import Matrix, matrices
+from robench.analysis.transfer import read as read_transfers
+from robench.analysis.union import UnionTable, unions
+from robench.errors import StoreError
+from robench.reporting import sections
+from robench.reporting.charts.look import Look, looks
+from robench.reporting.section import Section
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a folder's results come to."""
+
+    results: Path
+    gathered: Gathered
+    summaries: list[Summary]
+    unions: list[UnionTable]
+    measured: list[Measured]
+    transfers: list[Matrix]
+    claims: list[Tested]
+    gaps: list[Gap]
+    """What is not there."""
+    problems: list[str]
+    """Files that could not be trusted."""
+    sections: list[Section] = field(default_factory=list)
+
+    @property
+    def look(self) -> Look:
+        """Colours and markers, the same on the page and on paper."""
+        drawn = [figure.of for section in self.sections for figure in section.figures]
+        return looks(labels for labels in drawn if labels)
+
+
+def find(results: Path, gathered: Gathered) -> Report:
+    """Everything that the cells of a folder say."""
+    frames, problems = gathered.frames, list(gathered.problems)
+    try:
+        transfers = matrices(read_transfers(results))
+    except StoreError as error:
+        transfers = []
+        problems.append(str(error))
+    found = Report(
+        results,
+        gathered,
+        summaries(frames["results"]),
+        unions(frames["union"]),
+        measured(with_mce(frames["measures"]), frames["curves"]),
+        transfers,
+        [claims.examine(claim, frames, results) for claim in claims.read_claims(results)],
+        gaps(results, gathered.cells),
+        problems,
+    )
+    found.sections.extend(_sections(found))
+    return found
+
+
+def _sections(found: Report) -> Iterator[Section]:
+    frames, traced = found.gathered.frames, set[str]()
+    yield from map(sections.of_union, found.unions)
+    for summary in found.summaries:
+        ranks = ranking(summary, frames["results"], found.results)
+        yield from sections.of_summary(summary, ranks)
+        cells = {cell for line in summary.lines for cell in line.cells}
+        if not cells <= traced:  # several suites attack the same trainings
+            own = sections.of_training(summary, frames["epochs"], frames["results"])
+            yield from [own] if own else []
+            traced |= cells
+    yield from map(sections.of_measures, found.measured)
+    yield from map(sections.of_transfer, found.transfers)

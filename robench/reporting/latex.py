@@ -1,0 +1,54 @@
+"""Tables for papers: booktabs, what leads in bold, what is second underlined."""
+
+import pandas as pd
+
+from robench.reporting.table import Table
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%",
+    "#": r"\#", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "±": r"$\pm$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "\u00d7": r"$\times$",
+    "\u2013": "--", "\u2014": "---", "\u2026": r"\ldots{}", "\u2212": "$-$",
+}  # fmt: skip
+
+
+def written(table: Table, label: str) -> str:
+    r"""A float for ``\usepackage{booktabs}``; ``label`` is what ``\ref{tab:...}`` takes.
+
+    Footnotes stand below the table. Nothing in a cell is taken for a command.
+    """
+    frame = pd.DataFrame(
+        [[escaped(cell) for cell in row] for row in table.rows],
+        columns=pd.Index(range(len(table.header))),
+    )
+    body = (
+        frame.style.hide(axis="index")
+        .format_index(lambda at: escaped(table.header[int(str(at))]), axis=1)
+        .apply(lambda cells: _styles(table, cells), axis=None)
+        .to_latex(hrules=True, column_format="l" + "r" * (len(table.header) - 1))
+    )
+    title = escaped(". ".join((table.title, " ".join(table.caption))))
+    notes = "".join(f"\n\\\\ {escaped(note)}" for note in table.footnotes)
+    below = f"\\par\\smallskip\\footnotesize\\raggedright{notes[3:]}\n" if notes else ""
+    return (
+        f"% needs \\usepackage{{booktabs}}, and [T1]{{fontenc}} for some characters\n"
+        f"\\begin{{table}}[tbp]\n\\centering\\small\n\\caption{{{title}}}\n"
+        f"\\label{{tab:{label}}}\n{body}{below}\\end{{table}}\n"
+    )
+
+
+def escaped(text: str) -> str:
+    """For LaTeX: letters stay what they are; what no font of it has is named by its number."""
+    return "".join(
+        _SPECIAL.get(c) or (c if c.isascii() or 0xC0 <= ord(c) < 0x180 else f"[U+{ord(c):04X}]")
+        for c in text
+    )
+
+
+def _styles(table: Table, cells: pd.DataFrame) -> pd.DataFrame:
+    styles = pd.DataFrame("", index=cells.index, columns=cells.columns)
+    for places, style in ((table.best, "textbf:--rwrap;"), (table.second, "underline:--rwrap;")):
+        for row, column in places:
+            styles.iat[row, column] = style
+    return styles
