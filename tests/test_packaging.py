@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PLUGINS = [f"{kind}/{name}.py" for kind in plugins.KINDS for name in plugins.find(kind)]
 
 DATA = [
+    "robench/analysis/references.toml",
     "robench/reporting/charts/paper.mplstyle",
     *(f"robench/reporting/page/page.{end}" for end in ("html", "css", "js")),
 ]
