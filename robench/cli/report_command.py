@@ -50,9 +50,9 @@ def _print(found: "Report") -> None:
     """All tables, as wide as their numbers need."""
     from rich.console import Console
 
-    from robench.reporting import claims, measures, terminal, unions, words
+    from robench.reporting import claims, measures, terminal
 
-    tables = [*map(words.table, found.summaries), *map(unions.table, found.unions)]
+    tables = [s.table for s in found.sections if s.printed and s.table is not None]
     console = Console(highlight=False)
     console.width = max([console.width, *map(terminal.least_width, tables)])
     with console.capture() as drawn:

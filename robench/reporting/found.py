@@ -10,6 +10,7 @@ from robench.analysis.corruption import with_mce
 from robench.analysis.gaps import Gap, gaps
 from robench.analysis.measured import Measured, measured
 from robench.analysis.ranking import ranking
+from robench.analysis.references import read_published, references
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import Gathered
 from robench.analysis.transfer import Matrix, matrices
@@ -70,10 +71,13 @@ def find(results: Path, gathered: Gathered) -> Report:
 
 def _sections(found: Report) -> Iterator[Section]:
     frames, traced = found.gathered.frames, set[str]()
+    published = read_published(found.results)
     yield from map(sections.of_union, found.unions)
     for summary in found.summaries:
         ranks = ranking(summary, frames["results"], found.results)
         yield from sections.of_summary(summary, ranks)
+        if beside := references(summary, published):
+            yield sections.of_references(beside)
         cells = {cell for line in summary.lines for cell in line.cells}
         if not cells <= traced:  # several suites attack the same trainings
             own = sections.of_training(summary, frames["epochs"], frames["results"])

@@ -10,6 +10,7 @@ _SPECIAL = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
     "±": r"$\pm$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "\u00d7": r"$\times$",
     "\u2013": "--", "\u2014": "---", "\u2026": r"\ldots{}", "\u2212": "$-$",
+    "\u2193": r"$\downarrow$", "\u2191": r"$\uparrow$",
 }  # fmt: skip
 
 

@@ -3,15 +3,22 @@
 from collections.abc import Sequence
 
 import pandas as pd
-from rich.console import Group
 
 from robench.analysis.references import Beside, Published, Strength
 from robench.analysis.summary import Summary
-from robench.reporting import tables
+from robench.reporting.table import Table, rows_of
 from robench.reporting.words import VERDICTS, estimate, named
 
 _MARKS: dict[Strength, str] = {"weaker": " ↓", "stronger": " ↑", "alike": "", "unlike": ""}
 """Behind a published robust accuracy: its attack beside the suite that measured."""
+
+
+def table(found: Sequence[Beside]) -> Table:
+    """What it shows, of one summary's lines; there has to be one at least."""
+    return Table(
+        title=title(found), header=tuple(header(found)), rows=rows_of(cells(found)),
+        caption=tuple(caption(found)), footnotes=tuple(sources(found)),
+    )  # fmt: skip
 
 
 def title(found: Sequence[Beside]) -> str:
@@ -65,29 +72,6 @@ def sources(found: Sequence[Beside]) -> list[str]:
     suite = found[0].summary.shared["suite"]
     weaker = {one.published for one in found if one.strength == "weaker"}
     return [_source(number, one, f"{suite}" * (one in weaker)) for number, one in entries]
-
-
-def markdown(found: Sequence[Beside]) -> str:
-    """A GitHub table with its caption and sources; empty where nothing is published."""
-    if not found:
-        return ""
-    return tables.written(title(found), header(found), cells(found), caption(found), sources(found))
-
-
-def least_width(found: Sequence[Beside]) -> int:
-    """Columns of a terminal below which a number would be broken over two lines."""
-    if not found:
-        return 0
-    headings = [max(heading.split(), key=len) for heading in header(found)]
-    return tables.width_of([headings, *cells(found)])
-
-
-def terminal(found: Sequence[Beside]) -> Group:
-    """For a terminal; nothing where nothing is published."""
-    if not found:
-        return Group()
-    below = caption(found) + sources(found)
-    return tables.drawn(title(found), header(found), cells(found), below)
 
 
 def tidy(found: Sequence[Beside]) -> pd.DataFrame:

@@ -29,6 +29,8 @@ class Section:
     said: tuple[str, ...] = ()
     """Sentences below the table."""
     figures: tuple[Figure, ...] = ()
+    printed: bool = False
+    """Whether the terminal shows it, too."""
     below: bool = False
     """Whether it belongs to the section before it."""
 

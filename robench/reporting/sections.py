@@ -6,10 +6,11 @@ import pandas as pd
 
 from robench.analysis.measured import Measured
 from robench.analysis.ranking import Rank
+from robench.analysis.references import Beside
 from robench.analysis.summary import Summary
 from robench.analysis.transfer import Matrix
 from robench.analysis.union import UnionTable
-from robench.reporting import measures, ranking, tidy, transfer, unions, words
+from robench.reporting import measures, ranking, references, tidy, transfer, unions, words
 from robench.reporting.charts.chart import Chart, Figure
 from robench.reporting.figures import (
     cost,
@@ -38,6 +39,7 @@ def of_summary(summary: Summary, ranks: list[Rank]) -> Iterator[Section]:
         of=own,
         table=words.table(summary),
         rows=tidy.accuracies([summary]),
+        printed=True,
         figures=_there([*drawn, *sweeps.charts(summary)]),
     )
     if ranks:
@@ -51,6 +53,18 @@ def of_summary(summary: Summary, ranks: list[Rank]) -> Iterator[Section]:
         )
 
 
+def of_references(found: list[Beside]) -> Section:
+    """What others have published beside what was measured."""
+    return Section(
+        of=name(found[0].summary.shared),
+        kind="published",
+        table=references.table(found),
+        rows=references.tidy(found),
+        printed=True,
+        below=True,
+    )
+
+
 def of_training(summary: Summary, epochs: pd.DataFrame, results: pd.DataFrame) -> Section | None:
     """How its trainings went."""
     found = _there([training.panels(summary, epochs, results), *traces.charts(summary, epochs)])
@@ -62,7 +76,10 @@ def of_union(found: UnionTable) -> Section:
     norms = "-".join(radius.split()[0] for radius in found.radii)
     by = {"by": found.shared["suite"], "suite": "union", "norm": norms}
     return Section(
-        of=name({**found.shared, **by}), table=unions.table(found), rows=unions.tidy(found)
+        of=name({**found.shared, **by}),
+        table=unions.table(found),
+        rows=unions.tidy(found),
+        printed=True,
     )
 
 

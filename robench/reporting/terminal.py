@@ -15,8 +15,10 @@ _LABEL = 16
 
 
 def least_width(table: Table) -> int:
-    """Columns of a terminal below which a number would be broken over two lines."""
-    return _LABEL + sum(1 + max(map(len, column), default=0) for column in table.columns[1:])
+    """Columns of a terminal below which a number or a heading would be broken over two lines."""
+    words = [heading.split() for heading in table.header]
+    columns = [[*cells, *head] for cells, head in zip(table.columns, words, strict=True)][1:]
+    return _LABEL + sum(1 + max(map(len, column), default=0) for column in columns)
 
 
 def shown(table: Table) -> Group:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from robench.analysis.references import Beside, Published, references
 from robench.analysis.summary import summaries
+from robench.reporting import markdown, terminal
 from robench.reporting import references as shown
 from tests.analysis.test_references import entry
 from tests.analysis.test_summary import evaluation, table
@@ -20,6 +21,10 @@ def found(*published: Published, **columns: Any) -> list[Beside]:
     return references(summary, published)
 
 
+def written(both: list[Beside]) -> str:
+    return markdown.written(shown.table(both))
+
+
 def test_published_and_measured_have_columns_of_their_own() -> None:
     both = found(entry(), entry(attack="PGD-20", verdict="upper-bound", robust=75.5, n=500))
     assert shown.header(both) == [
@@ -30,7 +35,7 @@ def test_published_and_measured_have_columns_of_their_own() -> None:
         ["madry", "90", "95.0 ± 0.0", "-5.0", "70", "61.0 ± 1.4", "+9.0", "(1)"],
         ["madry", "90", "95.0 ± 0.0", "-5.0", "75.5 ↓", "61.0 ± 1.4", "+14.5", "(2)"],
     ]
-    text = shown.markdown(both)
+    text = written(both)
     where = "digits, cnn, trained at Linf 3/16, attacked at Linf 3/16 by strong"
     assert text.startswith(f"### Published beside measured: {where}\n")
     assert "points: claimed minus measured" in text
@@ -54,7 +59,7 @@ def test_conditions_stand_with_their_source_and_a_source_once() -> None:
 
 
 def test_a_weak_suite_says_that_it_gives_an_upper_bound() -> None:
-    text = shown.markdown(found(entry(), verdict="upper-bound"))
+    text = written(found(entry(), verdict="upper-bound"))
     assert "70 ↑" in text
     assert "↑ by a stronger attack than suite strong: what was measured is an upper bound" in text
     assert "↓" not in text
@@ -65,7 +70,7 @@ def test_what_is_not_claimed_is_a_dash_and_no_attack_is_judged() -> None:
     only = found(entry(**weak))
     ((_, natural, _, _, robust, _, points, _),) = shown.cells(only)
     assert (natural, robust, points) == ("90", "-", "-")
-    assert "weaker" not in shown.markdown(only)
+    assert "weaker" not in written(only)
     assert shown.cells(found(entry(natural=None)))[0][1:4] == ["-", "95.0 ± 0.0", "-"]
 
 
@@ -81,30 +86,23 @@ def test_radii_have_a_column_where_there_are_several() -> None:
 
 
 def test_limited_runs_say_so() -> None:
-    text = shown.markdown(found(entry(), train_limit=1000, test_limit=100))
+    text = written(found(entry(), train_limit=1000, test_limit=100))
     assert "For testing only: limited to 1,000 training images and 100 test images." in text
 
 
-def test_nothing_published_is_nothing_shown() -> None:
-    assert shown.markdown([]) == ""
-    assert shown.least_width([]) == 0
-    assert shown.tidy([]).empty
-    with Console().capture() as drawn:
-        Console().print(shown.terminal([]))
-    assert not drawn.get().strip()
-
-
 def test_foreign_text_makes_no_link_and_no_cell() -> None:
-    text = shown.markdown(found(entry(source="[a](b) | <i>", conditions="x|y")))
+    text = written(found(entry(source="[a](b) | <i>", conditions="x|y")))
     assert not re.search(r"(?<!\\)(\||<)|\]\(", text.rpartition("\n- ")[2])
 
 
 @pytest.mark.parametrize("columns", ["20", "80"])
 def test_no_number_is_broken(columns: str) -> None:
     both = found(entry(), entry(verdict="upper-bound", source="x"))
-    console = Console(highlight=False, width=max(int(columns), shown.least_width(both)))
+    console = Console(
+        highlight=False, width=max(int(columns), terminal.least_width(shown.table(both)))
+    )
     with console.capture() as drawn:
-        console.print(shown.terminal(both))
+        console.print(terminal.shown(shown.table(both)))
     for row in shown.cells(both):
         assert all(cell in drawn.get() for cell in row[1:])
 

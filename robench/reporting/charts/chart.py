@@ -40,6 +40,8 @@ class Series:
     """Whether the interval of y is a band rather than bars."""
     faint: bool = False
     """For what stands beside what the figure is about."""
+    said: str = ""
+    """Beside its first point."""
     notes: tuple[str, ...] = ()
     """What the page says of each point when asked; empty: its numbers."""
 
@@ -99,7 +101,7 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Panels:
-    """Small charts side by side, on the same scales."""
+    """Small charts side by side, on the same scale of y."""
 
     kind: str
     title: str

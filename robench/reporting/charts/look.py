@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 
-# Okabe and Ito's colours: told apart by colour-blind readers. Markers tell them apart in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
+# Okabe and Ito's colours, told apart by colour-blind readers, with a dark red for their yellow,
+# which is lost on white. Markers tell them apart in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 Look = dict[str, tuple[str, str]]

@@ -86,7 +86,7 @@ def _canvas(figure: Figure, width: float, height: float) -> Drawing:
     """Empty, under a title that says what is measured."""
     drawing = Drawing(figsize=(width, height), layout="constrained")
     lines = [
-        part for line in figure.title.splitlines() for part in textwrap.wrap(line, int(20 * width))
+        part for line in figure.title.splitlines() for part in textwrap.wrap(line, int(22 * width))
     ]
     drawing.suptitle("\n".join(lines), fontsize=6)
     drawing.set_figheight(height + 0.1 * len(lines))
@@ -105,7 +105,7 @@ def _panels(panels: Panels, look: Look) -> Drawing:
     across = min(4, len(panels.charts))
     down = -(-len(panels.charts) // across)
     drawing = _canvas(panels, COLUMN if across < 3 else PAGE, 0.3 + 1.25 * down)
-    grid = drawing.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    grid = drawing.subplots(down, across, sharey=True, squeeze=False)
     for place, axes in enumerate(grid.flat):
         if place >= len(panels.charts):
             axes.set_axis_off()
@@ -115,7 +115,6 @@ def _panels(panels: Panels, look: Look) -> Drawing:
         axes.set_title(chart.title, fontsize=6)
         axes.set_xlabel(chart.x.label if place + across >= len(panels.charts) else "")
         axes.set_ylabel(chart.y.label if place % across == 0 else "")
-        axes.tick_params(labelbottom=place + across >= len(panels.charts))
     return drawing
 
 
@@ -137,6 +136,9 @@ def _draw(axes: Axes, series: Series, colour: str, marker: str) -> None:
         marker=marker if series.marked else "", ls=series.stroke or "none",
         lw=0.7 if series.faint else 1.2, clip_on=not series.marked,
     )  # fmt: skip
+    if series.said:
+        axes.annotate(series.said, (series.x[0], series.y[0]), xytext=(3, 3), color=colour,
+                      textcoords="offset points", fontsize=6)  # fmt: skip
     if series.band:
         axes.fill_between(series.x, series.low, series.high, color=colour, alpha=0.15, lw=0)
         return

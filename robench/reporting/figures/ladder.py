@@ -16,7 +16,6 @@ def chart(summary: Summary, ranks: list[Rank]) -> Chart:
     shaded = [(-step - 0.5, -step + 0.5) for step, r in enumerate(ranks) if r.group % 2 == 0]
     steps = [_robust(summary, rank, step) for step, rank in enumerate(ranks)]
     natural = Series(
-        label="natural",
         x=percents(lines[rank.label].natural.mean for rank in ranks),
         y=tuple(float(-step) for step in range(len(ranks))),
     )

@@ -9,7 +9,7 @@ from robench.reporting.charts.chart import Axis, Chart, Series
 from robench.reporting.figures.heading import attacked, ball, heading, percents, row
 
 CROWDED = 12
-"""Methods above which only those of the front have their intervals drawn."""
+"""Methods above which only those of the front have their names and intervals beside them."""
 
 
 def chart(summary: Summary) -> Chart:
@@ -18,6 +18,8 @@ def chart(summary: Summary) -> Chart:
     several = len(lines) > CROWDED
     rows = [row(line, summary.headline) | {"front": line.label in first} for line in lines]
     points = [_point(summary, line, bare=several and line.label not in first) for line in lines]
+    if several:  # to be found among the many
+        points = [replace(p, said=p.label) if p.label in first else p for p in points]
     return Chart(
         kind="tradeoff",
         title=heading(summary),

@@ -8,6 +8,9 @@ from robench.analysis.summary import Line, Summary
 from robench.reporting.charts.chart import Axis, Chart, Numbers, Panels, Series
 from robench.reporting.figures.heading import percents
 
+MOST = 12
+"""Panels of a figure: those of the first methods; the page has a curve of every training."""
+
 _SHOWN = ("validation_natural", "validation_robust")
 
 
@@ -20,14 +23,14 @@ def panels(summary: Summary, epochs: pd.DataFrame, results: pd.DataFrame) -> Pan
     charts = [chart for chart in charts if chart.series]
     if not charts:
         return None
-    shared = summary.shared
+    shared, few = summary.shared, f"; the first {MOST} of {len(charts)}" * (len(charts) > MOST)
     rows = seen[seen["cell"].isin([cell for line in summary.lines for cell in line.cells])]
     return Panels(
         kind="training",
         title=f"{shared['dataset']}, {shared['model']}: validation images while training, robust "
         "accuracy and, dashed, natural accuracy; mean and range over seeds; a mark where the best "
-        "checkpoint was taken",
-        charts=tuple(charts),
+        f"checkpoint was taken{few}",
+        charts=tuple(charts[:MOST]),
         rows=rows[["method", "settings", "seed", "cell", "epoch", *_SHOWN]],
     )
 
