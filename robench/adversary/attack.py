@@ -75,13 +75,26 @@ def right(model: nn.Module, x: Tensor, y: Tensor, looks: int = 1) -> Tensor:
     Raises:
         AttackError: a logit is not finite.
     """
-    votes = torch.zeros(len(x), device=x.device)
+    return labelled(model, x, y, looks) == y
+
+
+@torch.no_grad()
+def labelled(model: nn.Module, x: Tensor, y: Tensor, looks: int = 1) -> Tensor:
+    """Labels (B,) that a model gives: the true one where most looks do, else the commonest wrong.
+
+    Raises:
+        AttackError: a logit is not finite.
+    """
+    votes = torch.zeros((), device=x.device)
     for _ in range(looks):
         logits = model(x)
         if not logits.isfinite().all():
             raise AttackError("the model's logits are not finite")
-        votes += logits.argmax(1) == y
-    return votes > looks / 2
+        given = logits.argmax(1, keepdim=True)
+        votes = votes + torch.zeros_like(logits).scatter(1, given, 1)
+    true = y[:, None]
+    wrong = votes.scatter(1, true, -1).argmax(1)
+    return torch.where(votes.gather(1, true).squeeze(1) > looks / 2, y, wrong)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -21,6 +21,7 @@ from robench.adversary.transfer import transferred
 from robench.data.load import Images
 from robench.device import full_precision
 from robench.evaluation.audit import Audit, most_missed
+from robench.evaluation.examples import Examples
 from robench.evaluation.flags import Finding, merged, raised
 from robench.evaluation.journal import Journal
 from robench.evaluation.outcomes import Outcomes
@@ -52,6 +53,8 @@ class Evaluated:
     """Images attacked at once: fewer where memory ran out."""
     readings: Mapping[str, Reading] = field(default_factory=dict)
     """What each measure found, where the suite has measures."""
+    examples: Examples | None = None
+    """The first images, and what broke those that fell, where they were asked for."""
 
 
 def evaluate(
@@ -65,17 +68,19 @@ def evaluate(
     stochastic: bool = False,
     stand_in: Suite | None = None,
     keeper: Keeper | None = None,
+    save_adversarial: int = 0,
 ) -> list[Evaluated]:
     """Run a suite on all images, in float32, at radii in ascending order.
 
     First it looks for signs of masking at the largest of them. Where the model draws, or is said to
     be ``stochastic``, the suite's stand-in takes its place; where any flag is up, no audit will do.
+    Of the first images, ``save_adversarial`` many, it gives back what broke them as well.
 
     Raises:
         AttackError: an attack failed or broke the rules; no accuracy comes of it.
     """
     model.eval()
-    journal, fast = Journal(keeper), prepared(model, images.x(slice(0, 8)))
+    journal, fast = Journal(keeper, save_adversarial), prepared(model, images.x(slice(0, 8)))
     if (known := journal.next()) is None:
         looked = _probed(fast, suite, images.first(PROBED), threats[-1], seed)
         known = journal.add({name: asdict(finding) for name, finding in looked.items()})
@@ -207,4 +212,5 @@ def _evaluated(
     whole = audit is not None and audit.looked == audit.stood
     verdict: Verdict = "full" if whole else suite.verdict
     findings = merged(probed, read_off(outcomes.stands))
-    return Evaluated(outcomes, costs, verdict, audit, findings, trial.chunk)
+    examples = trial.shown.examples(at, level.fallen, names)
+    return Evaluated(outcomes, costs, verdict, audit, findings, trial.chunk, examples=examples)

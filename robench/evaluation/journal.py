@@ -10,10 +10,12 @@ class Journal:
     takes an evaluation up again goes the same way, and only begins to compute where nobody was.
     """
 
-    def __init__(self, keeper: Keeper | None = None) -> None:
+    def __init__(self, keeper: Keeper | None = None, first: int = 0) -> None:
         self._keeper = keeper or Forgetful()
         saved = self._keeper.load()
         self._entries: list[State] = saved["entries"] if saved else []
+        self.first: int = saved.get("first", 0) if saved else first
+        """Images that entries show as they fell: as many as it was begun with, whoever goes on."""
         self._at = 0
 
     def next(self) -> State | None:
@@ -36,4 +38,4 @@ class Journal:
             self._keeper.ended(self._state)
 
     def _state(self) -> State:
-        return {"entries": self._entries}
+        return {"entries": self._entries, "first": self.first}

@@ -8,10 +8,11 @@ from dataclasses import astuple, dataclass, field
 import torch
 from torch import Tensor, nn
 
-from robench.adversary.attack import Attack, attempt, right
+from robench.adversary.attack import Attack, attempt, labelled
 from robench.data.load import Images
 from robench.device import peak_mb
 from robench.errors import AttackError
+from robench.evaluation.fallen import Fallen
 from robench.evaluation.journal import Journal
 from robench.keeping import State
 from robench.models.passes import Passes
@@ -100,6 +101,7 @@ class Trial:
         none = torch.full_like(images.y, -1)
         self.levels = [Level(t, none.clone(), none > 0) for t in threats]
         self.natural = none > 0
+        self.shown = Fallen(images, journal.first)
         self.chunk = CHUNK
         """Fewer once memory has run out."""
 
@@ -109,6 +111,7 @@ class Trial:
         for part in every.split(CHUNK):
             entry = self._journal.next() or self._journal.add(self._looked(part))
             self.natural[part] = entry["right"].to(part.device)
+            self.shown.look(entry)
             self._seen, spent = entry["seen"], spent + Cost(*entry["cost"])
             seen = int(part[-1]) + 1
             self.after("natural", 0, int(self.natural.sum()), seen, len(every))
@@ -116,8 +119,10 @@ class Trial:
 
     def _looked(self, part: Tensor) -> State:
         with self._measured() as spent:
-            right = self._right(self.images.x(part), part).cpu()
-        return {"right": right, "seen": self._seen, "cost": astuple(spent[0])}
+            labels = self._labels(self.images.x(part), part)
+            right = (labels == self.images.y[part]).cpu()
+        state = {"right": right, "seen": self._seen, "cost": astuple(spent[0])}
+        return state | self.shown.natural(part, labels)
 
     def strike(self, number: int, name: str, attack: Attack, todo: Tensor, at: Tensor) -> None:
         """Attack some images, (K,) positions, each at the radius with its number, (K,).
@@ -146,18 +151,22 @@ class Trial:
         if (entry := self._journal.next()) is not None:
             for level, carried, images in entry["marks"]:
                 self._mark(number, level, images.to(part.device), carried=carried)
+            self.shown.learn(entry)
             self._seen, self.chunk = entry["seen"], entry["chunk"]
             return Cost(*entry["cost"])
         self._marks = []
         with self._measured() as spent:
             x_adv = self._attacked(name, attack, part, at)
-            fell = ~self._right(x_adv, part)
+            labels = self._labels(x_adv, part)
+            fell = labels != self.images.y[part]
             for one in at[fell].unique().tolist():
                 here = fell & (at == one)
-                self._note(number, one, part[here], x_adv[here])
+                self._note(number, one, part[here], x_adv[here], labels[here])
         marks = [[level, carried, images.cpu()] for level, carried, images in self._marks]
         cost = astuple(spent[0])
         state = {"marks": marks, "seen": self._seen, "chunk": self.chunk, "cost": cost}
+        state |= self.shown.taken()
+        self.shown.learn(state)
         self._journal.add(state)
         return spent[0]
 
@@ -172,31 +181,40 @@ class Trial:
             if level.threat.eps:
                 level.carried |= (number < reach) & self.natural
 
-    def _note(self, number: int, at: int, part: Tensor, x_adv: Tensor) -> None:
+    def _note(self, number: int, at: int, part: Tensor, x_adv: Tensor, labels: Tensor) -> None:
         """A broken image is broken at all larger radii, and at those where its like is wrong too.
 
         What broke it is cut to the next smaller ball and looked at there: a start for free. Not
         after the first attack, which runs at every radius: its number is to be its own.
         """
-        self._mark(number, at, part, carried=False)
+        self._fell(number, at, part, x_adv, labels, carried=False)
         if not self.carries:
             return
         for larger in range(at + 1, len(self.levels)):
-            self._mark(number, larger, part, carried=True)
+            self._fell(number, larger, part, x_adv, labels, carried=True)
         ball = self.levels[at].threat.is_ball  # else nothing can be cut
         for smaller in reversed(range(at if number and ball else 0)):
             if not len(part):
                 return
             x_adv = self.levels[smaller].threat.project(x_adv, self.images.x(part))
-            wrong = ~self._right(x_adv, part)
-            part, x_adv = part[wrong], x_adv[wrong]
-            self._mark(number, smaller, part, carried=True)
+            labels = self._labels(x_adv, part)
+            wrong = labels != self.images.y[part]
+            part, x_adv, labels = part[wrong], x_adv[wrong], labels[wrong]
+            self._fell(number, smaller, part, x_adv, labels, carried=True)
 
-    def _mark(self, number: int, at: int, part: Tensor, *, carried: bool) -> None:
+    def _fell(
+        self, number: int, at: int, part: Tensor, x_adv: Tensor, labels: Tensor, *, carried: bool
+    ) -> None:
+        """Mark images, and keep what broke those that nothing had broken at this radius."""
+        new = self.levels[at].fallen[part] < 0
+        self._marks.append((at, carried, part[new]))
+        self._mark(number, at, part[new], carried=carried)
+        if self.shown:
+            self.shown.note(at, part[new], x_adv[new], labels[new])
+
+    def _mark(self, number: int, at: int, new: Tensor, *, carried: bool) -> None:
         level = self.levels[at]
-        new = part[level.fallen[part] < 0]
         level.fallen[new], level.carried[new] = number, carried
-        self._marks.append((at, carried, new))
 
     def _attacked(self, name: str, attack: Attack, part: Tensor, at: Tensor) -> Tensor:
         """In halves of the batch when it does not fit into memory."""
@@ -222,12 +240,13 @@ class Trial:
         radii = torch.tensor([float(level.threat.eps) for level in self.levels])
         return Threat(first.norm, radii.to(at.device)[at])
 
-    def _right(self, x: Tensor, part: Tensor) -> Tensor:
+    def _labels(self, x: Tensor, part: Tensor) -> Tensor:
+        """What the model takes images for; the true label where they are judged right."""
         if not len(part):
-            return torch.zeros_like(part, dtype=torch.bool)
+            return torch.zeros_like(part)
         self._seen += 1
         with seeded(derive(self.seed, "look", self._seen)):  # a model may draw
-            return right(self.model, x, self.images.y[part], self.looks)
+            return labelled(self.model, x, self.images.y[part], self.looks)
 
     @contextmanager
     def _measured(self) -> Iterator[list[Cost]]:
