@@ -14,6 +14,7 @@ from robench.adversary.attack import out_of_memory
 from robench.adversary.measure import Reading
 from robench.adversary.suite import TOGETHER
 from robench.data.load import Data
+from robench.evaluation import examples as shown
 from robench.evaluation.evaluate import Evaluated
 from robench.evaluation.outcomes import pack
 from robench.events import Finished
@@ -21,7 +22,7 @@ from robench.plan import Job
 from robench.printable import printable
 from robench.settings import Plain, plain
 from robench.store.cell import KEPT, Cell
-from robench.store.files import write
+from robench.store.files import remove, write
 from robench.store.provenance import provenance
 from robench.store.records import CellFolder
 from robench.training.checkpoint import to_bytes
@@ -84,11 +85,11 @@ def saved(
     return said
 
 
-def outcome(found: Evaluated, record: Path) -> Plain:
+def outcome(found: Evaluated, path: Path, record: Plain) -> Plain:
     """Write the outcome of every image beside the record; what the record says of it."""
     outcomes = found.outcomes
     packed = pack(outcomes)
-    write(record.with_suffix(".npz"), packed)
+    write(path.with_suffix(".npz"), packed)
     stands = {name: int(mask.sum()) for name, mask in outcomes.stands.items()}
     return {
         "status": "ok",
@@ -104,7 +105,20 @@ def outcome(found: Evaluated, record: Path) -> Plain:
         "costs": {name: asdict(cost) for name, cost in found.costs.items()},
         "outcomes": hashlib.sha256(packed).hexdigest(),
         "seconds": sum(cost.seconds for cost in found.costs.values()),
+        **_examples(found, path, record),
     }
+
+
+def _examples(found: Evaluated, path: Path, record: Plain) -> Plain:
+    """Write what broke the first images, if that was asked for; an earlier evaluation's goes."""
+    if found.examples is None:
+        remove(shown.beside(path))
+        return {}
+    about = {name: record["identity"][name] for name in ("suite", "norm", "eps")}
+    content = shown.pack(found.examples, about | {"weights": record["weights"]})
+    write(shown.beside(path), content)
+    said = {"first": found.examples.first, "fell": len(found.examples.position)}
+    return {"images": said | {"sha256": hashlib.sha256(content).hexdigest()}}
 
 
 def _said(reading: Reading) -> Plain:

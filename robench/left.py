@@ -1,13 +1,15 @@
 """What a job still needs, from what its cell's folder holds."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from robench.evaluation.examples import beside as images_of
 from robench.evaluation.stored import is_of, trusted
-from robench.plan import Job
+from robench.plan import Job, Plan
 from robench.settings import Plain
 from robench.store.cell import Evaluation
-from robench.store.records import CellFolder
+from robench.store.records import CellFolder, cell_folder
 
 Rerun = Literal["missing", "failed", "always"]
 
@@ -45,3 +47,26 @@ def state_of(
     if record is None or record["status"] == "running" or not is_of(record, cell):
         return "missing"
     return "ok" if record["status"] == "ok" else "failed"
+
+
+def unshown(plan: Plan, results: Path) -> int:
+    """Evaluations that are there without the images that the plan asks for: done before, as a rule.
+
+    What only measures has none.
+    """
+    paths = [
+        cell_folder(results, job.cell).outcome(evaluation)
+        for job in plan.jobs if plan.save_adversarial
+        for evaluation in job.evaluations if not plan.suites[evaluation.suite].measures
+    ]  # fmt: skip
+    records = {path: trusted(path) for path in paths}
+    return sum(
+        not _shows(path, record, plan.save_adversarial)
+        for path, record in records.items()
+        if record is not None and record["status"] == "ok"
+    )
+
+
+def _shows(path: Path, record: Plain, first: int) -> bool:
+    said = record.get("images") or {"first": 0}
+    return said["first"] >= min(first, record["n"]) and images_of(path).is_file()

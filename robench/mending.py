@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from robench.errors import StoreError
-from robench.evaluation.stored import read_any, trusted
+from robench.evaluation.examples import beside as images_of
+from robench.evaluation.stored import has_examples, read_any, trusted
 from robench.events import Warned
 from robench.store.files import checksum, write
 from robench.store.records import CellFolder, set_aside
@@ -33,10 +34,18 @@ def check(path: Path, watch: Watch) -> None:
             read_any(path)
     except StoreError as error:
         where = set_aside(path)
-        outcomes = path.with_suffix(".npz")
-        if outcomes.is_file():
-            set_aside(outcomes)
+        for beside in filter(Path.is_file, (path.with_suffix(".npz"), images_of(path))):
+            set_aside(beside)
         watch.tell(Warned(f"{error}; moved to {where.parent}, redone"))
+
+
+def check_images(evaluation: Path, watch: Watch) -> None:
+    """Name saved images that are not what was written, and move them; no number rests on them."""
+    images = images_of(evaluation)
+    record = trusted(evaluation) if images.is_file() else None
+    if record is not None and record["status"] == "ok" and not has_examples(evaluation, record):
+        where = set_aside(images)
+        watch.tell(Warned(f"{images} is damaged; moved to {where.parent}; the outcomes stay"))
 
 
 def mend(folder: CellFolder, watch: Watch) -> None:

@@ -53,6 +53,8 @@ class Plan:
     """By the name of a suite, the one that takes its place on a stochastic model."""
     notes: tuple[str, ...] = field(default=())
     """What a person should know before it starts."""
+    save_adversarial: int = 0
+    """Of how many test images an evaluation keeps what broke them: no part of any key."""
 
     @property
     def sources(self) -> tuple[Job, ...]:
@@ -101,7 +103,10 @@ def plan(request: Request, device: torch.device) -> Plan:
             start = start.start
         jobs[cell.key] = job
     notes = dict.fromkeys(note for job in jobs.values() for note in _notes(job))
-    return Plan(tuple(jobs.values()), suites, data, shared, stand_ins, tuple(notes))
+    return Plan(
+        tuple(jobs.values()), suites, data, shared, stand_ins, tuple(notes),
+        request.save_adversarial,
+    )  # fmt: skip
 
 
 Seen = Callable[[Chosen], Data]

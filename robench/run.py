@@ -17,7 +17,7 @@ from robench.entries import about
 from robench.errors import StoreError
 from robench.evaluation.stored import is_of, share, trusted
 from robench.events import Finished, Started, Warned
-from robench.left import Rerun, left, state_of
+from robench.left import Rerun, left, state_of, unshown
 from robench.plan import Job, Plan
 from robench.settings import Plain
 from robench.store.cell import Evaluation
@@ -60,7 +60,10 @@ def run(plan: Plan, results: Path, rerun: Rerun, watch: Watch, crew: Crew | None
     try:
         _each(plan.sources, "weights", crew, watch)  # others craft on them, they on each other
         fine = _each(plan.jobs, "whole", crew, watch)
-        return _each(_outdated(plan, results, watch), "whole", crew, watch) and fine
+        fine &= _each(_outdated(plan, results, watch), "whole", crew, watch)
+        if without := unshown(plan, results):
+            watch.tell(_without_images(without, plan.save_adversarial))
+        return fine
     finally:
         for problem in table.write_tables(results).problems:
             watch.tell(Warned(problem))
@@ -174,6 +177,8 @@ def _mine(folder: CellFolder, watch: Watch) -> Iterator[None]:
 def _whole(job: Job, plan: Plan, folder: CellFolder, rerun: Rerun, watch: Watch) -> bool:
     for path in (folder.record, *map(folder.outcome, job.evaluations)):
         mending.check(path, watch)
+    for path in map(folder.outcome, job.evaluations):
+        mending.check_images(path, watch)
     mending.mend(folder, watch)
     if left(job, folder, rerun).train or mending.damaged(folder):
         _train(job, plan, folder, rerun, watch)
@@ -255,6 +260,12 @@ def _evaluate(
     if before is not None and not is_of(before, cell):
         before = None
     evaluate_cell(job, together, plan, folder, watch, _again(before, rerun))
+
+
+def _without_images(count: int, first: int) -> Warned:
+    """What was done before keeps its outcomes, and can show nothing new."""
+    which = f"{count} evaluation{'s' * (count > 1)} done before"
+    return Warned(f"{which} saved no images, or fewer than {first}; --rerun always makes them")
 
 
 def _left_alone(label: str, record: Plain) -> Warned:

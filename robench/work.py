@@ -138,7 +138,7 @@ def evaluate_cell(
         found = _attack(job, together, plan, weights, kept, watch, saver)
         watch.check_lock(now=True)
         for record, path, evaluated in zip(records, paths, found, strict=True):
-            record |= outcome(evaluated, path)
+            record |= outcome(evaluated, path, record)
     except WriteError:
         raise
     except (Exception, SystemExit) as error:
@@ -216,4 +216,5 @@ def _attack(
         stochastic=drawing,
         stand_in=stand_in,
         keeper=saver,
+        save_adversarial=plan.save_adversarial,
     )

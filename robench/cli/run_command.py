@@ -117,6 +117,15 @@ class _Parted(click.Command):
     metavar="best,last",
     help="Which weights are attacked.",
 )
+@click.option(
+    "--save-adversarial",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Keep the first N test images as they were when an attack broke them, with their labels. "
+    "Numbers stay the same, and evaluations done before stay as they are: --rerun always makes "
+    "their images, and all else anew.",
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--threads",
@@ -278,6 +287,7 @@ def _request(options: dict[str, Any]) -> "Request":
         test_limit=options["test_limit"],
         data_root=options["data_root"],
         download=options["download"],
+        save_adversarial=options["save_adversarial"],
     )
 
 

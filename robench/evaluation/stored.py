@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from robench.errors import StoreError
+from robench.evaluation.examples import beside as images_of
 from robench.evaluation.outcomes import Outcomes, unpack
 from robench.settings import Plain
 from robench.store.cell import Evaluation
-from robench.store.files import checksum, write
+from robench.store.files import checksum, remove, write
 from robench.store.records import CellFolder, read_record, write_record
 
 
@@ -38,6 +39,12 @@ def read_outcomes(path: Path, record: Plain) -> Outcomes:
     if (len(outcomes.y), counts, int(outcomes.carried.sum())) != said:
         raise StoreError(f"{beside} does not hold what {path.name} says; not used")
     return outcomes
+
+
+def has_examples(path: Path, record: Plain) -> bool:
+    """Whether the images that a finished evaluation speaks of are there, as they were written."""
+    said, images = record.get("images"), images_of(path)
+    return said is not None and images.is_file() and checksum(images) == said["sha256"]
 
 
 def read_any(path: Path) -> Plain:
@@ -75,5 +82,16 @@ def share(folder: CellFolder, best: Evaluation, last: Evaluation) -> bool:
     here, there = folder.outcome(last), folder.outcome(best)
     write(here.with_suffix(".npz"), there.with_suffix(".npz").read_bytes())
     own = {"key": last.key, "identity": last.identity, "copied_from": best.name}
+    if not _share_examples(record, there, here):
+        record.pop("images", None)
     write_record(here, record | own)
+    return True
+
+
+def _share_examples(record: Plain, there: Path, here: Path) -> bool:
+    """Copy what broke the first images, where that is there and whole; an earlier one goes."""
+    remove(images_of(here))
+    if not has_examples(there, record):
+        return False
+    write(images_of(here), images_of(there).read_bytes())
     return True

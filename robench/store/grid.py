@@ -55,6 +55,8 @@ class Request:
     test_limit: int | None
     data_root: Path
     download: bool
+    save_adversarial: int = 0
+    """Of how many test images an evaluation keeps what broke them."""
 
 
 def split(text: str) -> list[str]:

@@ -208,6 +208,14 @@ class Reading(_Shape, frozen=True):
     curves: dict[str, Labels]
 
 
+class Shown(_Shape, frozen=True):
+    """Of how many of the first images there is what broke them, and of how many that did."""
+
+    first: Annotated[int, Meta(ge=1, lt=2**53)]
+    fell: Count
+    sha256: str
+
+
 class Attacked(Evaluation, frozen=True, kw_only=True):
     """An evaluation's record when all is there."""
 
@@ -220,6 +228,7 @@ class Attacked(Evaluation, frozen=True, kw_only=True):
     costs: dict[str, Cost]
     outcomes: str
     measures: dict[str, Reading] = {}
+    images: Shown | None = None
 
     def __post_init__(self) -> None:
         counts = [self.stands.get(name, -1) for name in self.order]
