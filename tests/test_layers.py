@@ -30,6 +30,7 @@ LIGHT = [
     "robench.cli.main", "robench.cli.list_command", "robench.cli.status_command",
     "robench.cli.report_command", "robench.cli.show_command", "robench.evaluation.flags",
     "robench.evaluation.probes.chance", "robench.evaluation.probes.read_off",
+    "robench.analysis.adversarial", "robench.reporting.gallery",
 ]  # fmt: skip
 
 
