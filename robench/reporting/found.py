@@ -78,6 +78,11 @@ def _sections(found: Report) -> Iterator[Section]:
         yield from sections.of_summary(summary, ranks)
         if beside := references(summary, published):
             yield sections.of_references(beside)
+        try:
+            images = sections.of_images(summary, found.gathered.cells)
+            yield from [images] if images else []
+        except StoreError as error:
+            found.problems.append(str(error))
         cells = {cell for line in summary.lines for cell in line.cells}
         if not cells <= traced:  # several suites attack the same trainings
             own = sections.of_training(summary, frames["epochs"], frames["results"])

@@ -7,6 +7,7 @@ import pandas as pd
 from robench.analysis.measured import Measured
 from robench.analysis.ranking import Rank
 from robench.analysis.references import Beside
+from robench.analysis.rows import TrainedCell
 from robench.analysis.summary import Summary
 from robench.analysis.transfer import Matrix
 from robench.analysis.union import UnionTable
@@ -15,6 +16,7 @@ from robench.reporting.charts.chart import Chart, Figure
 from robench.reporting.figures import (
     cost,
     curves,
+    gallery,
     ladder,
     overestimation,
     radii,
@@ -63,6 +65,16 @@ def of_references(found: list[Beside]) -> Section:
         printed=True,
         below=True,
     )
+
+
+def of_images(summary: Summary, cells: list[TrainedCell]) -> Section | None:
+    """Images that fell, where they were saved.
+
+    Raises:
+        StoreError: images are damaged.
+    """
+    found = tuple(gallery.charts(summary, cells))
+    return Section(of=name(summary.shared), figures=found, below=True) if found else None
 
 
 def of_training(summary: Summary, epochs: pd.DataFrame, results: pd.DataFrame) -> Section | None:

@@ -141,7 +141,33 @@ class Heat:
         return []
 
 
-Figure = Chart | Panels | Heat
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pictures:
+    """Images in rows and columns."""
+
+    kind: str
+    title: str
+    names: tuple[str, ...]
+    """Of the rows."""
+    columns: tuple[str, ...]
+    """Above each column, in one line or several."""
+    pixels: npt.NDArray[np.float32]
+    """(rows, columns, channels, height, width) in [0, 1]; one channel is grey."""
+    rows: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
+
+    @property
+    def of(self) -> list[str]:
+        """Nobody's colours."""
+        return []
+
+    def shown(self, row: int, column: int) -> npt.NDArray[np.float32]:
+        """One image as (height, width, 3): grey, or in its first three colours."""
+        picture = self.pixels[row, column]
+        three = picture[:3] if len(picture) >= 3 else picture[:1].repeat(3, 0)
+        return np.moveaxis(three, 0, -1).clip(0, 1)
+
+
+Figure = Chart | Panels | Heat | Pictures
 
 
 def values(found: Iterable[float]) -> Numbers:

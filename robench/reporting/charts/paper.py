@@ -16,7 +16,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
 from robench.reporting.charts import font
-from robench.reporting.charts.chart import Axis, Chart, Figure, Heat, Panels, Rule, Series
+from robench.reporting.charts.chart import Axis, Chart, Figure, Heat, Panels, Pictures, Rule, Series
 from robench.reporting.charts.look import Look
 from robench.store.files import digest, write, write_text
 
@@ -60,8 +60,14 @@ def _styled() -> Iterator[None]:
 def _digest(figure: Figure, look: Look, table: str) -> str:
     seen = {label: look[label] for label in figure.of}
     code = [Path(__file__).read_text(encoding="utf-8"), STYLE.read_text(encoding="utf-8")]
-    shape = figure.values.tobytes().hex() if isinstance(figure, Heat) else repr(figure)
-    return digest([shape, repr(figure), seen, table, matplotlib.__version__, *code])
+    match figure:
+        case Heat():
+            numbers = figure.values.tobytes().hex()
+        case Pictures():
+            numbers = figure.pixels.tobytes().hex()
+        case _:
+            numbers = ""  # all of them are in its words
+    return digest([numbers, repr(figure), seen, table, matplotlib.__version__, *code])
 
 
 def _drawn_from(png: Path) -> str:
@@ -76,6 +82,8 @@ def _drawing(figure: Figure, look: Look) -> Drawing:
     match figure:
         case Heat():
             return _matrix(figure)
+        case Pictures():
+            return _gallery(figure)
         case Panels():
             return _panels(figure, look)
         case Chart():
@@ -86,9 +94,9 @@ def _canvas(figure: Figure, width: float, height: float) -> Drawing:
     """Empty, under a title that says what is measured."""
     drawing = Drawing(figsize=(width, height), layout="constrained")
     lines = [
-        part for line in figure.title.splitlines() for part in textwrap.wrap(line, int(22 * width))
+        part for line in figure.title.splitlines() for part in textwrap.wrap(line, int(21 * width))
     ]
-    drawing.suptitle("\n".join(lines), fontsize=6)
+    drawing.suptitle("\n".join(lines), fontsize=5.5)
     drawing.set_figheight(height + 0.1 * len(lines))
     return drawing
 
@@ -233,3 +241,21 @@ def _frame(column: int, row: int) -> Rectangle:
     """Above the white line that crosses it."""
     place, side = (column - 0.47, row - 0.47), 0.94
     return Rectangle(place, side, side, fill=False, ec="#D55E00", lw=1.5, zorder=3)
+
+
+def _gallery(pictures: Pictures) -> Drawing:
+    down, across = pictures.pixels.shape[:2]
+    lines = max(title.count("\n") + 1 for title in pictures.columns)
+    width = min(PAGE, max(COLUMN, 0.3 + 0.68 * across))
+    drawing = _canvas(pictures, width, 0.12 * lines + 0.68 * down)
+    panels = drawing.subplots(down, across, squeeze=False)
+    for (row, column), axes in np.ndenumerate(panels):
+        axes.imshow(pictures.shown(row, column), interpolation="nearest")
+        axes.grid(visible=False)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color="0.7")
+        if row == 0:
+            axes.set_title(pictures.columns[column], fontsize=6)
+        if column == 0:
+            axes.set_ylabel(pictures.names[row])
+    return drawing

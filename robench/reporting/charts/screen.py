@@ -1,11 +1,14 @@
 """Figures for the page: SVG that takes its colours from the page, and tables for matrices."""
 
+import base64
+import io
 from collections.abc import Iterable, Iterator
 from html import escape
 
 import numpy as np
+from PIL import Image
 
-from robench.reporting.charts.chart import Chart, Figure, Heat, Panels, Rule, Series
+from robench.reporting.charts.chart import Chart, Figure, Heat, Panels, Pictures, Rule, Series
 from robench.reporting.charts.look import COLOURS, MARKERS, Look
 from robench.reporting.charts.scales import Scale, across, down, number
 
@@ -33,6 +36,8 @@ def drawn(figure: Figure, look: Look) -> str:
     match figure:
         case Heat():
             return _table(figure)
+        case Pictures():
+            return _gallery(figure)
         case Panels():
             small = "".join(
                 f'<figure class="panel"><figcaption>{escape(c.title)}</figcaption>'
@@ -204,3 +209,26 @@ def _cells(heat: Heat) -> Iterator[str]:
             frame = " framed" * ((row, column) in framed)
             yield f'<td class="h{round(value)}{frame}">{value:.0f}</td>'
         yield "</tr>"
+
+
+def _gallery(pictures: Pictures) -> str:
+    """A table of images, each in the page itself."""
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in pictures.columns)
+    rows = []
+    for row, name in enumerate(pictures.names):
+        cells = "".join(
+            f'<td><img alt="{escape(name)}, {escape(title)}" src="{_png(pictures, row, at)}">'
+            for at, title in enumerate(pictures.columns)
+        )
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    return (
+        f'<div class="wide"><table class="gallery"><thead><tr><td></td>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _png(pictures: Pictures, row: int, column: int) -> str:
+    image = Image.fromarray((255 * pictures.shown(row, column)).round().astype(np.uint8))
+    file = io.BytesIO()
+    image.save(file, "png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
