@@ -7,10 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from robench.analysis.differences import Difference, paired
-from robench.analysis.failures import alike
 from robench.analysis.images import records, stands
-from robench.analysis.rows import WORST
-from robench.analysis.summary import EVALUATION, TRAINING, Summary, labelled
+from robench.analysis.summary import Summary
+from robench.analysis.worst import worst_cases
 
 LEAST = 3
 """Methods that make a ranking; two are compared at a glance."""
@@ -37,7 +36,7 @@ def ranking(summary: Summary, frame: pd.DataFrame, results: Path) -> list[Rank]:
     lines = [line.label for line in summary.lines if summary.headline in line.worst]
     if len(lines) < LEAST:
         return []
-    rows = {str(label): part for label, part in _rows(summary, frame).groupby("label")}
+    rows = {str(label): part for label, part in worst_cases(summary, frame).groupby("label")}
     first, found = lines[0], [Rank(lines[0], 1, None)]
     for label in lines[1:]:
         behind = _behind(rows[first], rows[label], results)
@@ -47,15 +46,6 @@ def ranking(summary: Summary, frame: pd.DataFrame, results: Path) -> list[Rank]:
         else:
             found.append(Rank(label, found[-1].group, behind))
     return found
-
-
-def _rows(summary: Summary, frame: pd.DataFrame) -> pd.DataFrame:
-    """The worst cases that a table's lines are means of."""
-    cells = {cell for line in summary.lines for cell in line.cells}
-    rows = alike(labelled(frame), summary.shared, (*TRAINING, *EVALUATION))
-    rows = rows[(rows["status"] == "ok") & (rows["attack"] == WORST)]
-    here = (rows["checkpoint"] == summary.checkpoint) & (rows["eps"] == summary.headline)
-    return rows[here & rows["cell"].isin(cells)]
 
 
 def _behind(first: pd.DataFrame, other: pd.DataFrame, results: Path) -> Difference:

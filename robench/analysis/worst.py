@@ -1,0 +1,62 @@
+"""The rows behind a table's worst cases, and which of their images stand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from robench.analysis.differences import Outcome
+from robench.analysis.failures import alike
+from robench.analysis.images import outcomes, records
+from robench.analysis.rows import WORST
+from robench.analysis.summary import EVALUATION, TRAINING, Summary, labelled
+from robench.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one method has to be compared with others."""
+
+    label: str
+    stands: dict[int, Outcome]
+    """By seed: which images, (N,), stand against every attack."""
+    random: bool
+    """Whether its verdicts are draws: asked again, an image may fall that stood."""
+
+
+def worst_cases(summary: Summary, frame: pd.DataFrame, checkpoint: str = "") -> pd.DataFrame:
+    """The worst cases that a table's lines are means of; or those of another checkpoint."""
+    cells = {cell for line in summary.lines for cell in line.cells}
+    rows = alike(labelled(frame), summary.shared, (*TRAINING, *EVALUATION))
+    rows = rows[(rows["status"] == "ok") & (rows["attack"] == WORST)]
+    at = rows["checkpoint"] == (checkpoint or summary.checkpoint)
+    return rows[at & (rows["eps"] == summary.headline) & rows["cell"].isin(cells)]
+
+
+def sides(labels: Sequence[str], rows: pd.DataFrame, results: Path) -> list[Side]:
+    """The outcomes of methods on the same images, each file read once, in the order of the labels.
+
+    Raises:
+        StoreError: a file is missing or damaged, or two are of different test images.
+    """
+    by_label = {str(label): part for label, part in rows.groupby("label")}
+    found, first = [], None
+    for label in labels:
+        stands: dict[int, Outcome] = {}
+        for row in records(by_label[label]):
+            read = outcomes(row, results)
+            first = first or (row["cell"], read.origin)
+            if not np.array_equal(first[1], read.origin):
+                raise StoreError(
+                    f"the cells {first[0]} and {row['cell']} were attacked on different test "
+                    "images: they cannot be compared image by image"
+                )
+            stands[int(row["seed"])] = read.worst
+        found.append(Side(label, stands, _is_random(by_label[label])))
+    return found
+
+
+def _is_random(rows: pd.DataFrame) -> bool:
+    return bool((rows["verdict"] == "stochastic").any() or (rows["flag_random"] == "up").any())
