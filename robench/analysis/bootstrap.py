@@ -6,8 +6,8 @@ import numpy as np
 
 from robench.analysis.differences import Difference, Outcome
 
-RESAMPLES = 4000
-"""The ends then move by about a hundredth of the interval's length with the seed."""
+RESAMPLES = 2000
+"""The ends then move by about a sixtieth of the interval's length with the seed."""
 
 
 def bootstrapped(
