@@ -18,8 +18,9 @@ SHOWN = 45
 CAPTION = (
     "Exact McNemar tests on the same images; of several seeds the largest p, and 1 where not the "
     "same method is ahead with each; corrected for the number of pairs (Holm). They tell these "
-    "trained networks apart. The interval of the difference also covers trainings to come, if "
-    "there are several seeds."
+    "trained networks apart, and where trainings vary much also those of equal methods. The "
+    "interval of the difference covers trainings, too, if there are several seeds, but is not "
+    "corrected."
 )
 
 
