@@ -4,16 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from robench.analysis.bootstrap import bootstrapped
 from robench.analysis.differences import Difference, paired
 from robench.analysis.mcnemar import discordant, mcnemar
-from robench.analysis.summary import Summary
-from robench.analysis.worst import Side, sides, worst_cases
+from robench.analysis.worst import Side
 
 LEVEL = 0.05
 """Of the whole table: how often any pair may be told apart that is not different."""
@@ -46,18 +43,12 @@ class Comparison:
         return not self.holm < LEVEL
 
 
-def comparisons(summary: Summary, frame: pd.DataFrame, results: Path) -> list[Comparison]:
-    """All pairs of a table's lines, in its order: the better of the two first.
-
-    Raises:
-        StoreError: outcomes are missing or damaged, or of different test images.
-    """
-    labels = [line.label for line in summary.lines if summary.headline in line.worst]
-    if len(labels) < 2:
+def comparisons(found: Sequence[Side]) -> list[Comparison]:
+    """All pairs of a table's lines, in its order: the better of the two first."""
+    if len(found) < 2:
         return []
-    found = sides(labels, worst_cases(summary, frame), results)
     tests = _tests(found)
-    pairs = list(combinations(range(len(labels)), 2))
+    pairs = list(combinations(range(len(found)), 2))
     every = [_together(tests[pair]) for pair in pairs]
     return [
         Comparison(

@@ -1,15 +1,11 @@
 """The methods of a table in order, and which of them the measurement cannot tell apart."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import pandas as pd
 
 from robench.analysis.differences import Difference, paired
-from robench.analysis.images import records, stands
-from robench.analysis.summary import Summary
-from robench.analysis.worst import worst_cases
+from robench.analysis.worst import Side
 
 LEAST = 3
 """Methods that make a ranking; two are compared at a glance."""
@@ -26,32 +22,29 @@ class Rank:
     """By how much the group's first is better; none for the first itself."""
 
 
-def ranking(summary: Summary, frame: pd.DataFrame, results: Path) -> list[Rank]:
+def ranking(found: Sequence[Side]) -> list[Rank]:
     """A table's lines from the best down, at its headline radius; empty for less than three.
 
     A group begins with a method that is surely worse than the first of the group before: the 95 %
     interval of the difference, paired by image and seed, lies above zero. Differences are judged
     one by one, so among twenty that are nothing one is expected to seem something.
     """
-    lines = [line.label for line in summary.lines if summary.headline in line.worst]
-    if len(lines) < LEAST:
+    if len(found) < LEAST:
         return []
-    rows = {str(label): part for label, part in worst_cases(summary, frame).groupby("label")}
-    first, found = lines[0], [Rank(lines[0], 1, None)]
-    for label in lines[1:]:
-        behind = _behind(rows[first], rows[label], results)
+    first, ranks = found[0], [Rank(found[0].label, 1, None)]
+    for side in found[1:]:
+        behind = _behind(first, side)
         if behind.low > 0:
-            first = label
-            found.append(Rank(label, found[-1].group + 1, None))
+            first = side
+            ranks.append(Rank(side.label, ranks[-1].group + 1, None))
         else:
-            found.append(Rank(label, found[-1].group, behind))
-    return found
+            ranks.append(Rank(side.label, ranks[-1].group, behind))
+    return ranks
 
 
-def _behind(first: pd.DataFrame, other: pd.DataFrame, results: Path) -> Difference:
+def _behind(first: Side, other: Side) -> Difference:
     """On the seeds that both have; not a number where there is none."""
-    sides = [part.set_index("seed") for part in (first, other)]
-    seeds = sides[0].index.intersection(sides[1].index)
-    if not len(seeds):
+    seeds = sorted(first.stands.keys() & other.stands.keys())
+    if not seeds:
         return Difference(math.nan, math.nan, math.nan, 0)
-    return paired(*([stands(r, results) for r in records(s.loc[seeds])] for s in sides))
+    return paired([first.stands[s] for s in seeds], [other.stands[s] for s in seeds])

@@ -35,6 +35,16 @@ def worst_cases(summary: Summary, frame: pd.DataFrame, checkpoint: str = "") -> 
     return rows[at & (rows["eps"] == summary.headline) & rows["cell"].isin(cells)]
 
 
+def of_table(summary: Summary, frame: pd.DataFrame, results: Path) -> list[Side]:
+    """A table's lines with a worst case at its headline radius, in its order.
+
+    Raises:
+        StoreError: outcomes are missing or damaged, or of different test images.
+    """
+    labels = [line.label for line in summary.lines if summary.headline in line.worst]
+    return sides(labels, worst_cases(summary, frame), results)
+
+
 def sides(labels: Sequence[str], rows: pd.DataFrame, results: Path) -> list[Side]:
     """The outcomes of methods on the same images, each file read once, in the order of the labels.
 

@@ -49,15 +49,16 @@ def command(results: tuple[Path, ...], figures: bool) -> int:
 def _print(found: "Report") -> None:
     """All tables, as wide as their numbers need."""
     from rich.console import Console
+    from rich.text import Text
 
     from robench.reporting import claims, measures, terminal
 
-    tables = [s.table for s in found.sections if s.printed and s.table is not None]
+    tables = [(s.table, s.said) for s in found.sections if s.printed and s.table is not None]
     console = Console(highlight=False)
-    console.width = max([console.width, *map(terminal.least_width, tables)])
+    console.width = max([console.width, *(terminal.least_width(table) for table, _ in tables)])
     with console.capture() as drawn:
-        for table in tables:
-            console.print(terminal.shown(table), "")
+        for table, said in tables:
+            console.print(terminal.shown(table), *map(Text, said), "", sep="\n")
         for measured in found.measured:
             console.print(measures.terminal(measured), "")
         if found.claims:

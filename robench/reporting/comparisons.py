@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from robench.analysis.comparisons import LEVEL, Comparison
+from robench.analysis.summary import Summary
+from robench.reporting import words
 from robench.reporting.claims import points
-from robench.reporting.words import escaped
+from robench.reporting.table import Table
 
 NAMED = 5
 """Pairs that a sentence names; the others are counted."""
@@ -51,18 +53,16 @@ def nearest(comparisons: Sequence[Comparison]) -> list[Comparison]:
     )
 
 
-def markdown(comparisons: Sequence[Comparison]) -> str:
-    """The page's section; empty without a pair."""
-    if not comparisons:
-        return ""
-    head = ["pair", "points, 95 % interval", "McNemar p by seed", "after Holm", "verdict"]
-    rows = [head, ["---", "---:", "---:", "---:", "---"]]
-    rows += [_row(one) for one in nearest(comparisons)[:SHOWN]]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def table(summary: Summary, comparisons: Sequence[Comparison]) -> Table:
+    """Neighbours first."""
     left = len(comparisons) - SHOWN
     more = [f"{left} more pairs, further apart in rank, are only in the CSV."] if left > 0 else []
-    below = " ".join([*map(escaped, said(comparisons)), *more, CAPTION])
-    return f"#### Pairs\n\n{table}\n\n{below}"
+    return Table(
+        title=f"Pairs: {words.title(summary)}",
+        header=("pair", "points, 95 % interval", "McNemar p by seed", "after Holm", "verdict"),
+        rows=tuple(_row(one) for one in nearest(comparisons)[:SHOWN]),
+        caption=(*more, CAPTION),
+    )
 
 
 def tidy(comparisons: Sequence[Comparison]) -> pd.DataFrame:
@@ -130,10 +130,10 @@ def _counted(pairs: int) -> str:
     return f"{pairs} pair is" if pairs == 1 else f"{pairs} pairs are"
 
 
-def _row(one: Comparison) -> list[str]:
-    pair = escaped(f"{one.first} and {one.second}")
+def _row(one: Comparison) -> tuple[str, ...]:
+    pair = f"{one.first} and {one.second}"
     if not one.by_seed:
-        return [pair, "-", "-", "-", "no seed in common"]
-    seeds = ", ".join(map(number, one.by_seed)).replace("<", "\\<")
-    corrected = number(one.holm).replace("<", "\\<")
-    return [pair, points(one.difference), seeds, corrected, "noise" if one.noise else "differ"]
+        return pair, "-", "-", "-", "no seed in common"
+    seeds = ", ".join(map(number, one.by_seed))
+    verdict = "noise" if one.noise else "differ"
+    return pair, points(one.difference), seeds, number(one.holm), verdict

@@ -7,15 +7,16 @@ from pathlib import Path
 from robench.analysis import claims
 from robench.analysis.claims import Tested
 from robench.analysis.corruption import with_mce
+from robench.analysis.friedman import friedman
 from robench.analysis.gaps import Gap, gaps
 from robench.analysis.measured import Measured, measured
-from robench.analysis.ranking import ranking
 from robench.analysis.references import read_published, references
 from robench.analysis.summary import Summary, summaries
 from robench.analysis.table import Gathered
 from robench.analysis.transfer import Matrix, matrices
 from robench.analysis.transfer import read as read_transfers
 from robench.analysis.union import UnionTable, unions
+from robench.analysis.worst import Side, of_table
 from robench.errors import StoreError
 from robench.reporting import sections
 from robench.reporting.charts.look import Look, looks
@@ -73,20 +74,32 @@ def _sections(found: Report) -> Iterator[Section]:
     frames, traced = found.gathered.frames, set[str]()
     published = read_published(found.results)
     yield from map(sections.of_union, found.unions)
+    yield from map(sections.of_friedman, friedman(found.summaries, frames["results"]))
     for summary in found.summaries:
-        ranks = ranking(summary, frames["results"], found.results)
-        yield from sections.of_summary(summary, ranks)
-        if beside := references(summary, published):
-            yield sections.of_references(beside)
-        try:
-            images = sections.of_images(summary, found.gathered.cells)
-            yield from [images] if images else []
-        except StoreError as error:
-            found.problems.append(str(error))
+        yield from _of_summary(found, summary)
+        yield from sections.of_references(references(summary, published))
         cells = {cell for line in summary.lines for cell in line.cells}
         if not cells <= traced:  # several suites attack the same trainings
-            own = sections.of_training(summary, frames["epochs"], frames["results"])
-            yield from [own] if own else []
+            yield from sections.of_training(summary, found.gathered)
             traced |= cells
     yield from map(sections.of_measures, found.measured)
     yield from map(sections.of_transfer, found.transfers)
+
+
+def _of_summary(found: Report, summary: Summary) -> Iterator[Section]:
+    """A table and what its images say; of images that are not alike nothing is compared."""
+    gathered, sides = found.gathered, list[Side]()
+    try:
+        sides = of_table(summary, gathered.frames["results"], found.results)
+    except StoreError as error:
+        found.problems.append(str(error))
+    yield from sections.of_summary(summary, sides)
+    for part in (
+        sections.of_checkpoints(summary, gathered, found.results),
+        sections.of_classes(summary, gathered),
+        sections.of_images(summary, gathered),
+    ):
+        try:
+            yield from part
+        except StoreError as error:
+            found.problems.append(str(error))

@@ -5,9 +5,18 @@ import pandas as pd
 from robench.analysis.comparisons import LEVEL
 from robench.analysis.friedman import Friedman
 from robench.reporting.comparisons import chance
-from robench.reporting.tables import written
+from robench.reporting.table import Table, rows_of
 
 _NAMED = 5
+
+
+def table(found: Friedman) -> Table:
+    """What it shows, and what is not in it."""
+    return Table(
+        title=title(found), header=tuple(header(found)), rows=rows_of(cells(found)),
+        caption=tuple(caption(found)),
+        footnotes=tuple(f"left out: {reason}" for reason in found.left_out),
+    )  # fmt: skip
 
 
 def title(found: Friedman) -> str:
@@ -41,12 +50,6 @@ def caption(found: Friedman) -> list[str]:
         lines.insert(2, f"So few tables show nothing: one order in all would be "
                         f"{chance(found.smallest)}.")  # fmt: skip
     return lines
-
-
-def markdown(found: Friedman) -> str:
-    """A GitHub table with its caption, and what is not in it."""
-    left = [f"left out: {reason}" for reason in found.left_out]
-    return written(title(found), header(found), cells(found), caption(found), left)
 
 
 def tidy(found: list[Friedman]) -> pd.DataFrame:

@@ -6,8 +6,17 @@ import pandas as pd
 
 from robench.analysis.overfitting import Overfitting
 from robench.analysis.summary import Summary
-from robench.reporting import tables, words
+from robench.reporting import words
 from robench.reporting.claims import points
+from robench.reporting.table import Table, rows_of
+
+
+def table(summary: Summary, found: Sequence[Overfitting]) -> Table:
+    """What it shows, a row a method."""
+    return Table(
+        title=f"Robust overfitting: {words.title(summary)}", header=tuple(header()),
+        rows=rows_of(cells(summary, found)), caption=tuple(caption(summary)),
+    )  # fmt: skip
 
 
 def header() -> list[str]:
@@ -30,14 +39,6 @@ def caption(summary: Summary) -> list[str]:
         "Points are paired, image by image and seed by seed; the interval of one seed covers the "
         "choice of test images, that of several also the trainings.",
     ]
-
-
-def markdown(summary: Summary, found: Sequence[Overfitting]) -> str:
-    """A GitHub table with its caption; empty where there is nothing to compare."""
-    if not found:
-        return ""
-    title = f"Robust overfitting: {words.title(summary)}"
-    return tables.written(title, header(), cells(summary, found), caption(summary))
 
 
 def tidy(summary: Summary, found: Sequence[Overfitting]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from robench.analysis.bootstrap import bootstrapped
 from robench.analysis.comparisons import Comparison, comparisons, holm
 from robench.analysis.differences import Outcome, paired
 from robench.analysis.summary import Summary, summaries
+from robench.analysis.worst import of_table
 from robench.errors import StoreError
 from robench.evaluation.outcomes import Outcomes
 from tests.analysis.test_summary import evaluation, table
@@ -70,7 +71,7 @@ def p_of(first: Outcome, second: Outcome) -> float:
 
 def test_every_pair_has_its_test_and_its_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     made = drawn(a=[0.8], b=[0.7], c=[0.69], d=[0.3])
-    found = comparisons(*kept(monkeypatch, made), NOWHERE)
+    found = comparisons(of_table(*kept(monkeypatch, made), NOWHERE))
     assert len(found) == 6
     raw = [p_of(made[one.first][0], made[one.second][0]) for one in found]
     assert [one.p for one in found] == pytest.approx(raw, rel=1e-12)
@@ -86,7 +87,10 @@ def test_every_pair_has_its_test_and_its_difference(monkeypatch: pytest.MonkeyPa
 
 def test_several_seeds_must_all_say_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made = drawn(a=[0.8, 0.75, 0.8], b=[0.6, 0.65, 0.4], c=[0.2, 0.99, 0.2])
-    found = {(one.first, one.second): one for one in comparisons(*kept(monkeypatch, made), NOWHERE)}
+    found = {
+        (one.first, one.second): one
+        for one in comparisons(of_table(*kept(monkeypatch, made), NOWHERE))
+    }
     one = found["a", "b"]
     assert one.p == max(one.by_seed) < 0.05
     assert len(one.by_seed) == 3
@@ -97,20 +101,20 @@ def test_several_seeds_must_all_say_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_equal_outcomes_are_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     same = drawn(a=[0.5, 0.6])["a"]
-    (one,) = comparisons(*kept(monkeypatch, {"a": same, "b": same}), NOWHERE)
+    (one,) = comparisons(of_table(*kept(monkeypatch, {"a": same, "b": same}), NOWHERE))
     assert (one.p, one.holm, one.by_seed, one.noise) == (1, 1, (1, 1), True)
     assert (one.difference.mean, one.difference.low, one.difference.high) == (0, 0, 0)
 
 
 def test_one_image_is_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {"a": [np.array([True])], "b": [np.array([False])]}
-    (one,) = comparisons(*kept(monkeypatch, made), NOWHERE)
+    (one,) = comparisons(of_table(*kept(monkeypatch, made), NOWHERE))
     assert (one.difference.mean, one.p, one.noise) == (1, 1, True)
 
 
 def test_only_seeds_that_both_have_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     made = drawn(a=[0.8, 0.8], b=[0.5])
-    (one,) = comparisons(*kept(monkeypatch, made), NOWHERE)
+    (one,) = comparisons(of_table(*kept(monkeypatch, made), NOWHERE))
     assert list(one.by_seed) == pytest.approx([p_of(made["a"][0], made["b"][0])])
     assert one.difference == paired(made["a"][:1], made["b"])
 
@@ -119,7 +123,7 @@ def test_without_a_seed_in_common_nothing_is_told(monkeypatch: pytest.MonkeyPatc
     made = drawn(a=[0.9], b=[0.5], c=[0.1])
     _, frame = kept(monkeypatch, made)
     frame = frame.assign(seed=frame["seed"] + (frame["method"] == "c"))
-    found = comparisons(summaries(frame)[0], frame, NOWHERE)
+    found = comparisons(of_table(summaries(frame)[0], frame, NOWHERE))
     assert [math.isnan(one.holm) for one in found] == [False, True, True]
     assert [one.noise for one in found] == [False, True, True]
     assert found[0].holm == found[0].p  # no correction for what was not tested
@@ -130,7 +134,7 @@ def test_without_a_seed_in_common_nothing_is_told(monkeypatch: pytest.MonkeyPatc
 def test_different_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     made = drawn(a=[0.8], b=[0.5])
     with pytest.raises(StoreError, match="a0 and b0 were attacked on different test images"):
-        comparisons(*kept(monkeypatch, made, {"b0": 1}), NOWHERE)
+        comparisons(of_table(*kept(monkeypatch, made, {"b0": 1}), NOWHERE))
 
 
 def test_a_file_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -138,7 +142,7 @@ def test_a_file_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.undo()
     frame = frame.assign(key="0" * 64)
     with pytest.raises(StoreError, match="cannot be read"):
-        comparisons(found, frame, tmp_path)
+        comparisons(of_table(found, frame, tmp_path))
 
 
 def test_each_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +154,7 @@ def test_each_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(row, results)
 
     monkeypatch.setattr(module, "outcomes", counted)
-    comparisons(found, frame, NOWHERE)
+    comparisons(of_table(found, frame, NOWHERE))
     assert sorted(read) == ["a0", "a1", "b0", "b1", "c0", "c1"]
 
 
@@ -159,12 +163,12 @@ def test_random_methods_have_the_bootstrap(
     monkeypatch: pytest.MonkeyPatch, columns: dict[str, Any]
 ) -> None:
     made = drawn(a=[0.8, 0.7], b=[0.6, 0.5])
-    (one,) = comparisons(*kept(monkeypatch, made, **columns), NOWHERE)
+    (one,) = comparisons(of_table(*kept(monkeypatch, made, **columns), NOWHERE))
     assert one.difference == bootstrapped(made["a"], made["b"])
 
 
 def test_one_line_has_no_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert comparisons(*kept(monkeypatch, drawn(a=[0.5])), NOWHERE) == []
+    assert comparisons(of_table(*kept(monkeypatch, drawn(a=[0.5])), NOWHERE)) == []
 
 
 @given(st.lists(st.one_of(st.floats(0, 1), st.just(math.nan)), min_size=1, max_size=12))

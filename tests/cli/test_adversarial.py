@@ -10,7 +10,6 @@ import pytest
 from robench.analysis.adversarial import distances, read
 from robench.analysis.table import RESULTS
 from robench.evaluation.outcomes import unpack
-from robench.reporting import gallery
 from robench.store.records import read_record
 from tests.cli.grids import QUICK, Robench, table, trained
 
@@ -43,7 +42,9 @@ def test_images_lie_beside_the_outcomes(jobs: str, robench: Robench) -> None:
         eps = {"1/16": 1 / 16, "3/16": 3 / 16}[record["identity"]["eps"]]
         assert (distances(kept, "Linf") <= eps + 1e-6).all()
     assert any(read(path, read_record(path)).position.size for path in records())
-    assert [path for _, path in gallery.found(LOCAL)] == records()
+    assert robench("report").code == 0
+    assert len([*LOCAL.glob("report/figures/gallery-natural-s0-*.csv")]) == 1
+    assert "data:image/png;base64," in (LOCAL / "report" / "index.html").read_text("utf-8")
 
 
 def test_no_number_and_no_name_depends_on_it(robench: Robench) -> None:
@@ -99,11 +100,11 @@ def test_measures_have_none(robench: Robench) -> None:
 def test_damaged_images_are_named_and_moved_and_cost_no_outcome(robench: Robench) -> None:
     grid = (*GRID, "--checkpoints", "best", "--save-adversarial", "25")
     robench(*grid)
-    damaged, whole = images()
+    whole, damaged = images()  # the radius of training, whose images a report shows, is the last
     content = bytearray(damaged.read_bytes())
     content[-2] ^= 1
     damaged.write_bytes(content)
-    assert len(gallery.found(LOCAL)) == 1
+    assert f"{damaged.name} is missing or damaged; not used" in robench("report").err
     again = robench(*grid)
     assert again.code == 0
     assert not trained(again)

@@ -6,12 +6,21 @@ import pytest
 
 from robench.analysis.comparisons import Comparison
 from robench.analysis.differences import Difference
-from robench.reporting.comparisons import SHOWN, chance, markdown, nearest, number, said, tidy
+from robench.analysis.summary import summaries
+from robench.reporting import markdown
+from robench.reporting.comparisons import SHOWN, chance, nearest, number, said, table, tidy
+from tests.analysis import test_summary
+
+(SUMMARY,) = summaries(test_summary.table(test_summary.evaluation(95, 70, 60)))
 
 
 def pair(first: str, second: str, holm: float, *, seeds: int = 1, half: float = 0.01) -> Comparison:
     apart = Difference(0.008, 0.008 - half, 0.008 + half, seeds)
     return Comparison(first, second, apart, (holm,) * seeds, holm, holm)
+
+
+def page_of(found: list[Comparison]) -> str:
+    return markdown.written(table(SUMMARY, found))
 
 
 def all_of(count: int, holm: float) -> list[Comparison]:
@@ -59,18 +68,17 @@ def test_without_a_seed_in_common_there_is_no_p() -> None:
     nothing = Difference(math.nan, math.nan, math.nan, 0)
     one = Comparison("a", "b", nothing, (), math.nan, math.nan)
     assert said([one]) == ["1 of 1 pair is inside the noise: a and b (no seed in common)."]
-    assert "| a and b | - | - | - | no seed in common |" in markdown([one])
+    assert "| a and b | - | - | - | no seed in common |" in page_of([one])
     assert tidy([one])["holm"].isna().all()
 
 
 def test_the_table_has_a_row_a_pair_and_says_what_it_leaves_out() -> None:
-    page = markdown([*all_of(3, 0.2)])
+    page = page_of(all_of(3, 0.2))
     assert page.count("| noise |") == 3
     assert "| m00 and m01 | +0.8 (-0.2 to +1.8) | 0.2 | 0.2 | noise |" in page
-    large = markdown(all_of(12, 0.2))
+    large = page_of(all_of(12, 0.2))
     assert large.count("| noise |") == SHOWN
     assert f"{66 - SHOWN} more pairs" in large
-    assert markdown([]) == ""
 
 
 def test_the_csv_has_every_pair_unrounded() -> None:

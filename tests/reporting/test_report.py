@@ -53,13 +53,17 @@ def test_files_and_terminal(done: Outcome) -> None:
     assert done.out.splitlines()[-1] == "results/local/report/index.html"
     assert max(map(len, done.out.splitlines())) <= 80
     folder = Path("results/local/report")
-    (stem,) = (path.stem for path in (folder / "tables").glob("*.md"))
+    (stem,) = (path.stem for path in (folder / "tables").glob("digits-*.md"))
     assert re.fullmatch("digits-digitscnn-quick-Linf-[0-9a-f]{8}", stem)
+    lost = pd.read_csv(folder / "tables" / f"overfitting-{stem}.csv")
+    apart = (lost["best"] != lost["last"]).any()
     assert {str(p.relative_to(folder)) for p in folder.rglob("*.*")} == {
         "index.html", "report.md", "tables/tables.csv",
-        *(f"tables/{stem}.{end}" for end in ("csv", "md", "tex")),
+        *(f"tables/{kind}{stem}.{end}" for end in ("csv", "md", "tex")
+          for kind in ("", "classes-", "overfitting-", "pairs-")),
         *(f"figures/{kind}-{stem}.{end}" for end in ("csv", "pdf", "png")
-          for kind in ("curve", "overestimation", "tradeoff", "training")),
+          for kind in ("curve", "overestimation", "tradeoff", "training", "classes-natural",
+                       "classes-worst", *(["overfitting"] if apart else []))),
     }  # fmt: skip
     page = (folder / "report.md").read_text(encoding="utf-8")
     for link in re.findall(r"\]\((.+?)\)", page):
@@ -134,9 +138,9 @@ def test_a_new_suite_moves_no_file(robench: Robench) -> None:
     assert ran.code == 0
     assert robench("report").code == 0
     assert {path: path.read_bytes() for path in before} == before
-    assert len(list(folder.glob("tables/*.md"))) == 2
+    assert len(list(folder.glob("tables/digits-*.md"))) == 2
     # What the report has no more goes; what is somebody else's stays.
-    stem = next(folder.glob("tables/*Linf*.md")).stem
+    stem = next(folder.glob("tables/digits-*Linf*.md")).stem
     names = ("notes.md", "curve-old-0123abcd.png", f"other-{stem}.png")
     notes, *old = (folder / "figures" / name for name in names)
     for path in (notes, *old):
