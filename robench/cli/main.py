@@ -20,8 +20,8 @@ from robench.cli.echo import echo
 from robench.errors import RobenchError, Stopped
 
 COMMANDS = (
-    "run", "report", "status", "list", "show", "check", "audit", "transfer",
-    "import-checkpoint", "new", "doctor",
+    "run", "report", "status", "list", "show", "check", "audit", "transfer", "compare", "diff",
+    "merge", "clean", "export", "import-checkpoint", "new", "doctor",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from robench.errors import StoreError
 from robench.names import is_file_name
-from robench.store.files import digest, read_json, write, write_json
+from robench.store.files import content_of, digest, read_json, write, write_json
 
 
 def keep(results: Path, grid: str, cells: Mapping[str, Iterable[str]]) -> None:
@@ -50,3 +50,24 @@ def grids(results: Path) -> tuple[dict[Path, dict[str, list[str]]], list[str]]:
             name: [*map(str, of)] for name, of in cells.items() if is_file_name(name)
         }
     return found, problems
+
+
+def unite(source: Path, into: Path) -> list[str]:
+    """Add what was asked of one results folder to what was asked of another; damaged files."""
+    problems = []
+    for path in sorted((source / "grids").glob("*.json")):
+        target = into / "grids" / path.name
+        try:
+            ours = read_json(target) if target.exists() else {}
+            theirs = read_json(path)
+            if not all(isinstance(names, list) for names in [*ours.values(), *theirs.values()]):
+                problems.append(f"{path} or {target} holds no cells; not merged")
+                continue
+            both = {n: {*ours.get(n, []), *theirs.get(n, [])} for n in ours.keys() | theirs.keys()}
+            grid = path.with_suffix(".toml")
+            if grid.is_file():
+                write(target.with_suffix(".toml"), content_of(grid))
+            write_json(target, {name: sorted(map(str, of)) for name, of in both.items()})
+        except StoreError as error:
+            problems.append(str(error))
+    return problems
