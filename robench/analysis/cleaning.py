@@ -105,7 +105,6 @@ def _clean(cell: CellFolder, kind: Kind) -> list[Leftover]:
 
 
 def _remove(one: Leftover) -> None:
-    _ = one.bytes  # looked at while it is there
     try:
         for path in one.files:
             path.unlink(missing_ok=True)
@@ -126,4 +125,4 @@ def _beside(results: Path) -> list[Leftover]:
     """Unfinished files beside the cells, where no lock says that nobody is writing them."""
     paths = [p for f in (results, results / "grids") for p in sorted(f.glob(f".*{UNFINISHED}"))]
     old = [path for path in paths if time.time() - path.lstat().st_mtime > LEASE]
-    return [Leftover("never finished", (path,)) for path in old]
+    return [Leftover("never finished", (path,), path.lstat().st_size, None) for path in old]

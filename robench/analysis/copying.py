@@ -81,15 +81,14 @@ def _weights(cell: Placed, to: CellFolder, problems: list[str]) -> None:
     copies = to.copies(cell.cell.record)
     for name in KEPT:
         sha256, target = cell.cell.record["checkpoints"][name]["sha256"], to.weights(name)
-        if target.is_file() and checksum(target) == sha256:
-            continue
-        for path in (folder.weights(name) for folder in cell.folders):
+        for path in (target, *(folder.weights(name) for folder in cell.folders)):
             if not path.is_file():
                 continue
             if checksum(path) != sha256:
                 problems.append(f"{path} is damaged; left out")
                 continue
-            write(target, path.read_bytes())
+            if path != target:
+                write(target, path.read_bytes())
             beside = target.with_suffix(".safetensors.sha256")
             write(beside, copies[beside])
             break

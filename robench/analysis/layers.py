@@ -80,6 +80,9 @@ def lay(sources: Sequence[Path]) -> Layers:
 
 def _read(folder: CellFolder, found: Layers) -> Placed | None:
     """A cell with its finished evaluations; what is not finished or not trusted is named."""
+    if not folder.record.exists():  # or a merge was interrupted before it wrote one
+        found.notes.append(f"{folder.path} has no record of a training; left out")
+        return None
     try:
         record = read_record(folder.record)
     except StoreError as error:

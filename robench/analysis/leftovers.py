@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -29,13 +28,10 @@ class Leftover:
 
     why: str
     files: tuple[Path, ...]
-    folder: Path | None = None
+    bytes: int
+    """On disk, when it was found."""
+    folder: Path | None
     """Goes, too, if nothing else is in it."""
-
-    @cached_property
-    def bytes(self) -> int:
-        """On disk, when it was first asked."""
-        return sum(path.lstat().st_size for path in self.files)
 
     @property
     def path(self) -> Path:
@@ -59,6 +55,10 @@ def leftovers(cell: CellFolder, kind: Kind) -> list[Leftover]:
     return [leftover for leftover in found if leftover.files or leftover.folder]
 
 
+def _leftover(why: str, files: tuple[Path, ...], folder: Path | None = None) -> Leftover:
+    return Leftover(why, files, sum(path.lstat().st_size for path in files), folder)
+
+
 def _unrecorded(cell: CellFolder) -> Leftover:
     """All of a folder in which no training was begun, or of which the record is gone."""
     work, rest = (*_written(cell),), (*_unfinished(cell), *_damaged(cell))
@@ -66,24 +66,24 @@ def _unrecorded(cell: CellFolder) -> Leftover:
     why = "no record of a training" if is_work else "only a lock or a log"
     known = {*work, *rest, *cell.path.glob(".lock*")}
     is_all = all(path.is_dir() or path in known for path in cell.path.rglob("*"))
-    return Leftover(why, (*work, *rest), cell.path if is_all else None)
+    return _leftover(why, (*work, *rest), cell.path if is_all else None)
 
 
 def _failed(cell: CellFolder, record: Plain) -> Iterator[Leftover]:
     if record["status"] in BAD:
-        yield Leftover(f"{record['status']}: {record['reason']}", (*_written(cell),), cell.path)
+        yield _leftover(f"{record['status']}: {record['reason']}", (*_written(cell),), cell.path)
         return
     for path in cell.evaluations():
         evaluation = _read(path)
         if evaluation is not None and evaluation["status"] in BAD:
-            yield Leftover(f"{evaluation['status']}: {evaluation['reason']}", _of(path))
+            yield _leftover(f"{evaluation['status']}: {evaluation['reason']}", _of(path))
 
 
 def _orphans(cell: CellFolder, record: Plain) -> Iterator[Leftover]:
     if cell.damaged.is_dir():
-        yield Leftover("damaged files", (*_damaged(cell),), cell.damaged)
+        yield _leftover("damaged files", (*_damaged(cell),), cell.damaged)
     for path in _unfinished(cell):
-        yield Leftover("never finished", (path,))
+        yield _leftover("never finished", (path,))
     yield from _states(cell.record, record)
     records = {path.stem: path for path in cell.evaluations()}
     for path in records.values():
@@ -91,17 +91,17 @@ def _orphans(cell: CellFolder, record: Plain) -> Iterator[Leftover]:
         if evaluation is None:
             continue
         if evaluation["status"] == "ok" and not path.with_suffix(".npz").is_file():
-            yield Leftover("a record without its outcomes", _of(path))
+            yield _leftover("a record without its outcomes", _of(path))
         elif record["status"] == "ok" and not is_of(evaluation, record):
-            yield Leftover("of weights that the cell no longer has", _of(path))
+            yield _leftover("of weights that the cell no longer has", _of(path))
         else:
             yield from _states(path, evaluation)
     for path in sorted((cell.path / "eval").glob("*.npz")):
         if path.stem not in records:
-            yield Leftover("outcomes without a record", (path,))
+            yield _leftover("outcomes without a record", (path,))
     for path in sorted((cell.path / "eval").glob("*.state-*.pt")):
         if path.name.rpartition(".state-")[0] not in records:
-            yield Leftover("a state without a record", (path,))
+            yield _leftover("a state without a record", (path,))
 
 
 def _read(path: Path) -> Plain | None:
@@ -123,7 +123,7 @@ def _states(path: Path, record: Plain) -> Iterator[Leftover]:
     kept = record.get("saved", {}).get("file")
     for state in sorted(path.parent.glob(f"{path.stem}.state-*.pt")):
         if state.name != kept:
-            yield Leftover("a state that nothing goes on from", (state,))
+            yield _leftover("a state that nothing goes on from", (state,))
 
 
 def _written(cell: CellFolder) -> Iterator[Path]:

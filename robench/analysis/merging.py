@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from robench import names
 from robench.analysis import copying, table
 from robench.analysis.layers import Layers, lay
 from robench.analysis.transfer import FILE
@@ -47,6 +48,7 @@ def merge(sources: Sequence[Path], into: Path, duplicates: Duplicates = "error")
         ConfigError: a source has no cells, or there are duplicates and they are errors.
         WriteError: the merged folder cannot be written.
     """
+    names.known("way with duplicates", duplicates, get_args(Duplicates))
     _check(sources, into)
     layers = lay(_in_order(sources, into, duplicates))
     found = layers.duplicates
