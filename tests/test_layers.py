@@ -29,6 +29,10 @@ LIGHT = [
     "robench.reporting.report", "robench.reporting.transfer", "robench.cli.transfer_command",
     "robench.cli.main", "robench.cli.list_command", "robench.cli.status_command",
     "robench.cli.report_command", "robench.cli.show_command", "robench.evaluation.flags",
+    "robench.analysis.regression", "robench.analysis.contrast", "robench.analysis.merging",
+    "robench.analysis.cleaning", "robench.analysis.robustbench", "robench.cli.compare_command",
+    "robench.cli.diff_command", "robench.cli.merge_command", "robench.cli.clean_command",
+    "robench.cli.export_command",
     "robench.evaluation.probes.chance", "robench.evaluation.probes.read_off",
     "robench.analysis.adversarial", "robench.reporting.gallery",
 ]  # fmt: skip

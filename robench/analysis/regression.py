@@ -97,8 +97,10 @@ def _baseline(path: Path) -> list[Row]:
             if row["status"] == "ok" and not _is_count(row):
                 raise ValueError(f"counts that cannot be, of {_label(row)}")
     except (ValueError, KeyError, OSError) as error:
-        why = f"no column {error}" if isinstance(error, KeyError) else error
-        raise ConfigError(f"{path} is no results.csv: {' '.join(str(why).split())}") from error
+        why = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, OSError):
+            why = error.strerror or why
+        raise ConfigError(f"{path} is no results.csv: {' '.join(why.split())}") from error
     if not any(row["status"] == "ok" for row in rows):
         raise ConfigError(f"{path} has no worst-case accuracy to compare with")
     return rows

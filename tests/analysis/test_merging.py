@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robench.analysis import copying, merging
+from robench.analysis import copying
 from robench.analysis.merging import Duplicates, merge
 from robench.analysis.table import read
 from robench.errors import ConfigError
@@ -218,7 +218,7 @@ def test_interrupted_anywhere_it_ends_the_same(
 
         return call
 
-    monkeypatch.setattr(merging.table, "write_tables", lambda place: ({}, []))
+    monkeypatch.setattr("robench.analysis.table.write_tables", lambda place: ({}, []))
     for limit in range(40):
         into, calls = tmp_path / str(limit), 0
         shutil.copytree(tmp_path / "one", into)

@@ -11,6 +11,7 @@ import pytest
 
 import robench as package
 from robench import plugins
+from robench.cli.main import COMMANDS
 from robench.training.method import method
 from tests.cli.grids import QUICK, write_suite
 from tests.conftest import Outcome
@@ -44,7 +45,7 @@ def test_listing_imports_no_torch(arguments: list[str]) -> None:
 def test_help_names_every_command(robench: Robench) -> None:
     done = robench("--help")
     assert done.code == 0
-    for name in ("run", "report", "status", "list", "show", "check", "new", "doctor"):
+    for name in COMMANDS:
         assert f"\n  {name} " in done.out
         assert robench(name, "--help").code == 0
     assert robench("--version").out == f"robench, version {package.__version__}\n"

@@ -66,6 +66,11 @@ OTHERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("nowhere", "--suite", "quick", "--checkpoint", "last"),
     ),
     "transfer": (("nowhere",), ("nowhere", "--images", "1"), ("nowhere", "--attack", "pgd")),
+    "compare": (("nowhere", "--baseline", "grid.toml"), ("--baseline", "results.csv")),
+    "diff": (("madry", "natural"), ("madry", "trades", "--results", "nowhere")),
+    "merge": (("nowhere", "grid.toml", "-o", "x"), ("nowhere", "-o", "x", "--duplicates", "all")),
+    "clean": (("nowhere", "--failed"), ("nowhere", "--orphans", "--yes"), ("--failed",)),
+    "export": (("nowhere", "--format", "robustbench"), ("--format", "robustbench", "-o", "there")),
     "new": (("method", "mine"), ("suite", "mine")),
     "doctor": ((), ("-h",)),
 }  # fmt: skip
