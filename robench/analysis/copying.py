@@ -26,6 +26,8 @@ def put(cell: Placed, to: CellFolder, problems: list[str]) -> None:
         StoreError: somebody works on it, its record there cannot be trusted, or it cannot be
             written.
     """
+    if any(path.is_symlink() for path in (to.path, to.path / "eval")):
+        raise StoreError(f"{to.path} is or holds a link to a folder; left as it is")
     lock = Lock(to.lock)
     with lock.held() as mine:
         if not mine:
@@ -97,7 +99,7 @@ def _weights(cell: Placed, to: CellFolder, problems: list[str]) -> None:
 def _record(cell: Found, to: CellFolder) -> None:
     source = cell.path.parent
     for path in (source / name for name in _BESIDE):
-        if path.is_file():
+        if path.is_file() and not path.is_symlink():  # whose content is not the source's to show
             write(to.path / path.name, content_of(path))
     if "curve" in cell.record:
         write(to.curve, "".join(f"{line}\n" for line in cell.record["curve"]).encode())

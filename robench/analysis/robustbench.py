@@ -1,5 +1,6 @@
 """Entries in the form of RobustBench's model_info: one JSON file for a model and a threat."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from robench.evaluation.stored import is_of, read_evaluation
 from robench.names import in_a_file_name
 from robench.printable import printable
 from robench.settings import Plain
+from robench.store.files import write_text
 from robench.store.records import cell_folders
 
 UNKNOWN = ("link", "authors", "venue")
 """What only whoever hands an entry in can know; they stay empty."""
+
+FOLDER = "robustbench"
 
 Entry = Mapping[str, Any]
 
@@ -50,6 +54,23 @@ def entries(results: Path) -> Entries:
     if not files:
         raise ConfigError(f"{results} holds no evaluation with a full verdict: AutoAttack's")
     return Entries(files, tuple(problems))
+
+
+def export(results: Path, into: Path | None = None) -> tuple[Path, Entries]:
+    """Write every entry as a file, into ``RESULTS/robustbench`` unless said; where, and what.
+
+    Raises:
+        ConfigError: there is none.
+        StoreError: a link leads out of the folder, or it cannot be written.
+    """
+    found, place = entries(results), into or results / FOLDER
+    home = place if into else results  # results may come from somebody else
+    for path, entry in found.files.items():
+        if not (place / path).resolve().is_relative_to(home.resolve()):
+            raise StoreError(f"{place / path} leads out of {home}: nothing is written there")
+        text = json.dumps(entry, indent=2, ensure_ascii=False)  # in the order of their fields
+        write_text(place / path, f"{text}\n")
+    return place, found
 
 
 def _full(cell: TrainedCell, problems: list[str]) -> Iterator[Plain]:

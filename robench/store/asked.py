@@ -65,7 +65,7 @@ def unite(source: Path, into: Path) -> list[str]:
                 continue
             both = {n: {*ours.get(n, []), *theirs.get(n, [])} for n in ours.keys() | theirs.keys()}
             grid = path.with_suffix(".toml")
-            if grid.is_file():
+            if grid.is_file() and not grid.is_symlink():
                 write(target.with_suffix(".toml"), content_of(grid))
             write_json(target, {name: sorted(map(str, of)) for name, of in both.items()})
         except StoreError as error:

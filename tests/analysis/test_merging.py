@@ -277,6 +277,21 @@ def test_a_damaged_record_in_the_way_is_left_alone(one: Path, other: Path, into:
     assert files(cell(into, MADRY)) == before
 
 
+def test_a_link_out_of_the_merged_folder_is_not_followed(
+    one: Path, other: Path, into: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside" / cell(one, MADRY).name
+    shutil.copytree(cell(one, MADRY), outside)
+    before = files(outside)
+    (into / "cells").mkdir(parents=True)
+    (into / "cells" / outside.name).symlink_to(outside)
+    weights(other)
+    merged = merge([other], into, "last")
+    assert any("a link to a folder" in problem for problem in merged.problems)
+    assert files(outside) == before
+    assert files(cell(into, TRADES)) == files(cell(other, TRADES))
+
+
 def test_grids_are_united_and_transfers_are_not(one: Path, other: Path, into: Path) -> None:
     keep(one, "a = 1\n", {"x": ["1"], "y": ["1"]})
     keep(other, "a = 1\n", {"x": ["2"]})

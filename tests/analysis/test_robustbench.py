@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from robench.analysis.robustbench import UNKNOWN, entries
-from robench.errors import ConfigError
+from robench.analysis.robustbench import UNKNOWN, entries, export
+from robench.errors import ConfigError, StoreError
 from robench.evaluation.stored import read_outcomes
 from robench.store.records import read_record, write_record
 from tests.committed import cell, evaluation, failed, retrained, taken
@@ -91,3 +91,13 @@ def test_other_evaluations_have_other_names(results: Path) -> None:
     retrained(cell(results), b"other")
     assert set(entries(results).files) == names  # the same cell
     assert len({name.name for name in names}) == 4
+
+
+def test_a_link_out_of_foreign_results_is_not_followed(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (results / "robustbench").symlink_to(tmp_path / "outside")
+    with pytest.raises(StoreError, match="leads out of"):
+        export(results)
+    assert not list((tmp_path / "outside").iterdir())
+    place, found = export(results, tmp_path / "there")
+    assert {path.relative_to(place) for path in place.rglob("*.json")} == set(found.files)

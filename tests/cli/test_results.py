@@ -12,7 +12,7 @@ import pytest
 import robench as package
 from robench.analysis.table import write_tables
 from robench.errors import ConfigError
-from tests.cli.grids import QUICK, Robench
+from tests.cli.grids import QUICK, Robench, trained
 from tests.committed import DIGITS, cell, evaluation, failed, fallen, files, retrained, taken
 
 MADRY, NATURAL, TRADES = (f"{name}-digits-digitscnn-s0" for name in ("madry", "natural", "trades"))
@@ -116,6 +116,19 @@ def test_what_was_cleaned_is_done_again(robench: Robench) -> None:
     assert robench(*grid).code == 0
     assert robench("clean", "--orphans").out == f"nothing to remove from {LOCAL}\n"
     assert path.with_suffix(".npz").is_file()
+
+
+def test_a_run_goes_on_in_a_merged_folder(robench: Robench) -> None:
+    for number in "01":
+        grid = ("run", "-m", "natural,madry", "--seeds", number, *QUICK, "--results", number)
+        assert robench(*grid).code == 0
+    assert robench("merge", "0", "1", "-o", "both").out.splitlines()[0] == "4 cells, 8 evaluations"
+    done = robench("run", "-m", "natural,madry", "--seeds", "0,1", *QUICK, "--results", "both")
+    assert (done.code, trained(done)) == (0, [])
+    assert robench("compare", "0", "--baseline", "both/results.csv").code == 1
+    assert robench("compare", "both", "--baseline", "0/results.csv").out.endswith("4 are new\n")
+    done = robench("run", "-m", "natural", *QUICK, "--eps", "1/16", "--results", "both")
+    assert (done.code, trained(done)) == (0, [])  # the weights are there
 
 
 def test_export(robench: Robench, local: Path) -> None:
