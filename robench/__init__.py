@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from robench.analysis.merging import Duplicates, Merged
     from robench.analysis.regression import Comparison
-    from robench.reporting.report import Report
+    from robench.reporting.found import Report
 
 __version__ = "0.1.0"
 
@@ -41,18 +41,17 @@ def load_results(path: _Folder) -> pd.DataFrame:
 
 
 def report(path: _Folder) -> Report:
-    """Write a folder's tables, figures and report, as ``robench report`` does; what they hold.
+    """Write a folder's tables, figures and pages, as ``robench report`` does; what they hold.
 
     Raises:
-        robench.errors.RobenchError: there are no results, or they cannot stand in one table.
+        robench.errors.RobenchError: there are no results, or the folder cannot be written.
     """
-    from robench.errors import RobenchError
     from robench.reporting.report import report
 
-    found = report(Path(path))
+    found, written = report(Path(path))
     _warn(found.problems)
-    if isinstance(found.written, RobenchError):
-        raise found.written
+    if isinstance(written, Exception):
+        raise written
     return found
 
 

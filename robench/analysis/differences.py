@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest, norm, t
+from scipy.stats import norm, t
 
 Numbers = npt.NDArray[np.float64]
 Outcome = npt.NDArray[np.bool_]
@@ -38,17 +38,6 @@ def paired(
 def of_values(ours: Numbers, theirs: Numbers, halves: float = 0.0) -> Difference:
     """Of numbers seed by seed, (seeds,); ``halves``: of a single seed's own interval."""
     return _interval(ours - theirs, halves if len(ours) == 1 else 0.0)
-
-
-def discordant(ours: Outcome, theirs: Outcome) -> tuple[int, int]:
-    """Of the same images, (N,): how many stand only in ours, and only in theirs."""
-    return int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-
-
-def mcnemar(ours: Outcome, theirs: Outcome) -> float:
-    """Chance of counts at least as unlike as these two, if neither stands more often: exact."""
-    more, less = discordant(ours, theirs)
-    return float(binomtest(more, more + less).pvalue) if more + less else 1.0
 
 
 def _interval(by_seed: Numbers, other: float) -> Difference:

@@ -59,7 +59,7 @@ def merge(sources: Sequence[Path], into: Path, duplicates: Duplicates = "error")
     for source in sources:
         problems += asked.unite(source, into)
     for place in places:
-        problems += table.write_tables(place)[1]
+        problems += table.write_tables(place).problems
     notes = [*layers.notes, *(note for source in sources for note in _not_merged(source))]
     firsts = [placed[0] for placed in layers.cells.values()]
     return Merged(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from robench.analysis.differences import discordant, mcnemar
+from robench.analysis.mcnemar import discordant, mcnemar
 from robench.errors import StoreError
 from robench.evaluation.outcomes import Outcomes
 from robench.evaluation.stored import is_of, read_evaluation, read_outcomes
@@ -116,17 +116,17 @@ def _paired(one: Found, other: Found, *, same_data: bool) -> Paired:
     natural = [float(found.stands["natural"].mean()) for found in (ours, theirs)]
     robust = [float(found.worst.mean()) for found in (ours, theirs)]
     note = "" if _suite(identities[0]) == _suite(identities[1]) else "not the same version of it"
-    equal = sum(discordant(ours.stands["natural"], theirs.stands["natural"])) == 0
-    only = discordant(ours.worst, theirs.worst)
+    equal = bool((ours.stands["natural"] == theirs.stands["natural"]).all())
+    only = discordant(np.stack([ours.worst, theirs.worst]))
     return Paired(
         name,
         note,
         len(ours.y),
         (natural[0], natural[1]),
         (robust[0], robust[1]),
-        only,
-        mcnemar(ours.worst, theirs.worst),
-        equal and not sum(only),
+        (int(only[0, 1]), int(only[1, 0])),
+        float(mcnemar(only, only.T)[0, 1]),
+        equal and not only.any(),
     )
 
 

@@ -1,12 +1,11 @@
 """Intervals of differences: their formula, and that they cover what they should."""
 
-from math import comb
 
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from robench.analysis.differences import Outcome, discordant, mcnemar, of_values, paired
+from robench.analysis.differences import Outcome, of_values, paired
 
 
 def draws(
@@ -62,18 +61,3 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         found = [paired(*draws(k, 300, seeds, 0.05, spread)) for k in range(400)]
         covered = np.mean([one.low <= 0.05 <= one.high for one in found])
         assert 0.92 <= covered <= 1.0
-
-
-def test_discordant_images_and_their_chance() -> None:
-    """Against the sum of the binomial's tails, and what it must be at its ends."""
-    random = np.random.default_rng(0)
-    for _ in range(20):
-        ours, theirs = random.random((2, 40)) < random.random((2, 1))
-        more, less = discordant(ours, theirs)
-        assert (less, more) == discordant(theirs, ours)
-        assert more - less == ours.sum() - theirs.sum()
-        tail = sum(comb(more + less, k) for k in range(min(more, less) + 1)) / 2 ** (more + less)
-        assert mcnemar(ours, theirs) == pytest.approx(min(1, 2 * tail))
-        assert mcnemar(ours, theirs) == mcnemar(theirs, ours)
-        assert mcnemar(ours, ours) == 1
-    assert mcnemar(np.ones(20, bool), np.zeros(20, bool)) == pytest.approx(2 / 2**20)

@@ -8,7 +8,7 @@ import pytest
 
 from robench.analysis import copying
 from robench.analysis.merging import Duplicates, merge
-from robench.analysis.table import read
+from robench.analysis.table import Gathered, read
 from robench.errors import ConfigError
 from robench.store.asked import asked, keep
 from robench.store.files import read_json
@@ -218,7 +218,7 @@ def test_interrupted_anywhere_it_ends_the_same(
 
         return call
 
-    monkeypatch.setattr("robench.analysis.table.write_tables", lambda place: ({}, []))
+    monkeypatch.setattr("robench.analysis.table.write_tables", lambda place: Gathered({}, [], []))
     for limit in range(40):
         into, calls = tmp_path / str(limit), 0
         shutil.copytree(tmp_path / "one", into)
