@@ -34,7 +34,8 @@ LIGHT = [
     "robench.cli.diff_command", "robench.cli.merge_command", "robench.cli.clean_command",
     "robench.cli.export_command",
     "robench.evaluation.probes.chance", "robench.evaluation.probes.read_off",
-    "robench.analysis.adversarial", "robench.reporting.figures.gallery", "robench.reporting.page.html",
+    "robench.analysis.adversarial", "robench.reporting.figures.gallery",
+    "robench.reporting.page.html",
 ]  # fmt: skip
 
 

@@ -71,6 +71,8 @@ class Line:
     """Folders of its trainings."""
     cost: float = math.nan
     """Forward passes of images in training, where a backward one counts as two; mean over seeds."""
+    select_on: str = ""
+    """Which accuracy on validation images chose its best checkpoint: natural or robust."""
     after: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     """What stands after each attack and those before it, by radius."""
 
@@ -193,6 +195,7 @@ def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Li
         gap=float((first - here.groupby("seed")["robust_accuracy"].last()).mean()),
         flags=tuple(_flags(worst)),
         cells=tuple(sorted(rows["cell"].unique())),
+        select_on=_said(every["select_on"]),
         cost=_cost(rows.drop_duplicates("cell")),
         after={str(eps): _by_attack(part) for eps, part in every_attack.groupby("eps")},
         unseen=max(worst.loc[worst["eps"] == headline, "audit_bound"].dropna(), default=0.0),

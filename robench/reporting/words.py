@@ -210,7 +210,18 @@ def _chosen(summary: Summary) -> str:
     if summary.checkpoint == "last":
         return "Last checkpoint: the weights at the end of training."
     beside = "; last: end of training." if "last" in _optional(summary) else "."
-    return f"Best checkpoint by accuracy on held-out validation images{beside}"
+    main, *others = _rules(summary.lines)
+    apart = "; ".join(f"{', '.join(labels)}: by {rule} accuracy" for rule, labels in others)
+    said = f"Best checkpoint by {main[0]} accuracy on held-out validation images"
+    return said + f" ({apart})" * bool(apart) + beside
+
+
+def _rules(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
+    """By which accuracy checkpoints were chosen, and whose; the most common first."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        found.setdefault(line.select_on, []).append(line.label)
+    return sorted(found.items(), key=lambda pair: -len(pair[1]))
 
 
 def bars(summary: Summary) -> str:

@@ -1,6 +1,5 @@
 """Intervals of differences: their formula, and that they cover what they should."""
 
-
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
