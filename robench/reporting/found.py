@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robench.analysis import claims
+from robench.analysis.agreement import agreements
 from robench.analysis.claims import Tested
 from robench.analysis.corruption import with_mce
 from robench.analysis.friedman import friedman
@@ -75,8 +76,10 @@ def _sections(found: Report) -> Iterator[Section]:
     published = read_published(found.results)
     yield from map(sections.of_union, found.unions)
     yield from map(sections.of_friedman, friedman(found.summaries, frames["results"]))
-    for summary in found.summaries:
-        yield from _of_summary(found, summary)
+    compared = [(summary, _sides(found, summary)) for summary in found.summaries]
+    yield from map(sections.of_agreement, agreements(compared))
+    for summary, sides in compared:
+        yield from _of_summary(found, summary, sides)
         yield from sections.of_references(references(summary, published))
         cells = {cell for line in summary.lines for cell in line.cells}
         if not cells <= traced:  # several suites attack the same trainings
@@ -86,15 +89,21 @@ def _sections(found: Report) -> Iterator[Section]:
     yield from map(sections.of_transfer, found.transfers)
 
 
-def _of_summary(found: Report, summary: Summary) -> Iterator[Section]:
-    """A table and what its images say; of images that are not alike nothing is compared."""
-    gathered, sides = found.gathered, list[Side]()
+def _sides(found: Report, summary: Summary) -> list[Side]:
+    """The outcomes of a table's lines; of images that are not alike nothing is compared."""
     try:
-        sides = of_table(summary, gathered.frames["results"], found.results)
+        return of_table(summary, found.gathered.frames["results"], found.results)
     except StoreError as error:
         found.problems.append(str(error))
+        return []
+
+
+def _of_summary(found: Report, summary: Summary, sides: list[Side]) -> Iterator[Section]:
+    """A table and what its images say."""
+    gathered = found.gathered
     yield from sections.of_summary(summary, sides)
     for part in (
+        sections.of_attacks(summary, gathered),
         sections.of_checkpoints(summary, gathered, found.results),
         sections.of_classes(summary, gathered),
         sections.of_images(summary, gathered),

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from robench.analysis.agreement import Agreement
+from robench.analysis.attacks import attacks
 from robench.analysis.classes import classes
 from robench.analysis.comparisons import comparisons
 from robench.analysis.friedman import Friedman
@@ -15,12 +17,23 @@ from robench.analysis.table import Gathered
 from robench.analysis.transfer import Matrix
 from robench.analysis.union import UnionTable
 from robench.analysis.worst import Side
+from robench.reporting import (
+    agreement,
+    friedman,
+    measures,
+    references,
+    tidy,
+    transfer,
+    unions,
+    words,
+)
+from robench.reporting import attacks as weapons
 from robench.reporting import classes as by_class
 from robench.reporting import comparisons as pairs
-from robench.reporting import friedman, measures, references, tidy, transfer, unions, words
 from robench.reporting import overfitting as overfitted
 from robench.reporting import ranking as order
 from robench.reporting.charts.chart import Chart, Figure
+from robench.reporting.figures import agreement as agreeing
 from robench.reporting.figures import classes as heat
 from robench.reporting.figures import (
     cost,
@@ -92,6 +105,19 @@ def of_checkpoints(summary: Summary, found: Gathered, results: Path) -> Iterator
         )
 
 
+def of_attacks(summary: Summary, found: Gathered) -> Iterator[Section]:
+    """What each attack broke, and what it cost."""
+    lines = attacks(summary, found.frames["results"])
+    if lines:
+        yield Section(
+            of=name(summary.shared),
+            kind="attacks",
+            table=weapons.table(summary, lines),
+            rows=weapons.tidy(lines),
+            below=True,
+        )
+
+
 def of_classes(summary: Summary, found: Gathered) -> Iterator[Section]:
     """How accuracy is spread over the classes.
 
@@ -140,6 +166,15 @@ def of_training(summary: Summary, found: Gathered) -> Iterator[Section]:
     drawn = _there([training.panels(summary, epochs, results), *traces.charts(summary, epochs)])
     if drawn:
         yield Section(of=name(summary.shared), figures=drawn, below=True)
+
+
+def of_agreement(found: Agreement) -> Section:
+    """Which suite or norm breaks what others leave."""
+    own = {**found.shared, "suite": "agreement", "norm": found.checkpoint, "of": found.names}
+    return Section(
+        of=name(own), table=agreement.table(found), rows=agreement.tidy(found),
+        figures=(agreeing.chart(found),),
+    )  # fmt: skip
 
 
 def of_friedman(found: Friedman) -> Section:

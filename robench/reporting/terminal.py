@@ -11,14 +11,15 @@ from rich.text import Text
 from robench.reporting.table import Table
 
 _LABEL = 16
-"""Columns that a label needs at least."""
+"""Columns that a label gets at least; a longer one may be folded."""
 
 
 def least_width(table: Table) -> int:
     """Columns of a terminal below which a number or a heading would be broken over two lines."""
     words = [heading.split() for heading in table.header]
-    columns = [[*cells, *head] for cells, head in zip(table.columns, words, strict=True)][1:]
-    return _LABEL + sum(1 + max(map(len, column), default=0) for column in columns)
+    columns = [[*cells, *head] for cells, head in zip(table.columns, words, strict=True)]
+    label, *others = (max(map(len, column), default=0) for column in columns)
+    return min(_LABEL, label) + sum(1 + wide for wide in others)
 
 
 def shown(table: Table) -> Group:

@@ -80,7 +80,8 @@ def title(summary: Summary) -> str:
         parts.append(f"recipe {shared['recipe']}")
     if summary.lines:
         radii = ", ".join(summary.radii)
-        parts.append(f"attacked at {shared['norm']} {radii} by {shared['suite']}")
+        drawn = " for stochastic models" * (shared["verdict"] == "stochastic")
+        parts.append(f"attacked at {shared['norm']} {radii} by {shared['suite']}{drawn}")
     elif shared["suite"]:
         parts.append(f"attacked in {shared['norm']} by {shared['suite']}")
     return ", ".join(parts)

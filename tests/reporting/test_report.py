@@ -60,7 +60,7 @@ def test_files_and_terminal(done: Outcome) -> None:
     assert {str(p.relative_to(folder)) for p in folder.rglob("*.*")} == {
         "index.html", "report.md", "tables/tables.csv",
         *(f"tables/{kind}{stem}.{end}" for end in ("csv", "md", "tex")
-          for kind in ("", "classes-", "overfitting-", "pairs-")),
+          for kind in ("", "attacks-", "classes-", "overfitting-", "pairs-")),
         *(f"figures/{kind}-{stem}.{end}" for end in ("csv", "pdf", "png")
           for kind in ("curve", "overestimation", "tradeoff", "training", "classes-natural",
                        "classes-worst", *(["overfitting"] if apart else []))),

@@ -1,0 +1,21 @@
+"""Which suite or norm breaks what others leave, as a heat map."""
+
+from robench.analysis.agreement import Agreement
+from robench.reporting.agreement import table, tidy
+from robench.reporting.charts.chart import Heat
+
+
+def chart(found: Agreement) -> Heat:
+    """Rows break, columns leave."""
+    of = f"n={found.shared['n']}, {found.checkpoint} checkpoint"
+    return Heat(
+        kind="agreement",
+        title=f"{table(found).title}\n% of images that fall to the row and stand against the "
+        f"column, {of}",
+        across="stands against",
+        down="falls to",
+        columns=found.names,
+        names=found.names,
+        values=100 * found.shares,
+        rows=tidy(found),
+    )
