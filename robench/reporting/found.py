@@ -77,7 +77,6 @@ def _sections(found: Report) -> Iterator[Section]:
     yield from map(sections.of_union, found.unions)
     yield from map(sections.of_friedman, friedman(found.summaries, frames["results"]))
     compared = [(summary, _sides(found, summary)) for summary in found.summaries]
-    yield from map(sections.of_agreement, agreements(compared))
     for summary, sides in compared:
         yield from _of_summary(found, summary, sides)
         yield from sections.of_references(references(summary, published))
@@ -85,6 +84,7 @@ def _sections(found: Report) -> Iterator[Section]:
         if not cells <= traced:  # several suites attack the same trainings
             yield from sections.of_training(summary, found.gathered)
             traced |= cells
+    yield from map(sections.of_agreement, agreements(compared))
     yield from map(sections.of_measures, found.measured)
     yield from map(sections.of_transfer, found.transfers)
 

@@ -7,7 +7,7 @@ from robench.reporting.table import Table
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%",
     "#": r"\#", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
     "±": r"$\pm$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "\u00d7": r"$\times$",
     "\u2013": "--", "\u2014": "---", "\u2026": r"\ldots{}", "\u2212": "$-$",
     "\u2193": r"$\downarrow$", "\u2191": r"$\uparrow$",
@@ -33,7 +33,7 @@ def written(table: Table, label: str) -> str:
     notes = "".join(f"\n\\\\ {escaped(note)}" for note in table.footnotes)
     below = f"\\par\\smallskip\\footnotesize\\raggedright{notes[3:]}\n" if notes else ""
     return (
-        f"% needs \\usepackage{{booktabs}}, and [T1]{{fontenc}} for some characters\n"
+        f"% needs \\usepackage{{booktabs}}\n"
         f"\\begin{{table}}[tbp]\n\\centering\\small\n\\caption{{{title}}}\n"
         f"\\label{{tab:{label}}}\n{body}{below}\\end{{table}}\n"
     )

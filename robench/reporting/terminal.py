@@ -41,8 +41,10 @@ def grid(table: Table) -> rich.table.Table:
 
 
 def _cells(table: Table, at: int, row: Sequence[str]) -> list[Text]:
-    styles = [
-        "bold" if (at, column) in table.best else "underline" * ((at, column) in table.second)
-        for column in range(len(row))
-    ]
-    return [Text(cell, style=style) for cell, style in zip(row, styles, strict=True)]
+    texts = [Text(cell) for cell in row]
+    for column, text in enumerate(texts):  # the letters alone: not the space beside them
+        if (at, column) in table.best:
+            text.stylize("bold")
+        elif (at, column) in table.second:
+            text.stylize("underline")
+    return texts

@@ -1,7 +1,8 @@
 """What a figure shows, before anything is drawn."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -44,6 +45,14 @@ class Series:
     """Beside its first point."""
     notes: tuple[str, ...] = ()
     """What the page says of each point when asked; empty: its numbers."""
+
+    def finite(self) -> "Series":
+        """Without points that have no place: what a training that diverged has logged."""
+        columns = (self.x, self.y, self.low, self.high, self.left, self.right)
+        kept = [at for at in range(len(self.x)) if all(isfinite(of[at]) for of in columns if of)]
+        x, y, low, high, left, right = (tuple(of[at] for at in kept if of) for of in columns)
+        notes = tuple(self.notes[at] for at in kept if self.notes)
+        return replace(self, x=x, y=y, low=low, high=high, left=left, right=right, notes=notes)
 
 
 @dataclass(frozen=True, kw_only=True)

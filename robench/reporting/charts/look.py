@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 # Okabe and Ito's colours, told apart by colour-blind readers, with a dark red for their yellow,
 # which is lost on white. Markers tell them apart in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#882255")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 Look = dict[str, tuple[str, str]]

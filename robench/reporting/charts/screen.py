@@ -58,7 +58,7 @@ def _svg(chart: Chart, look: Look, width: float) -> str:
         *(_shade(low, high, x, y) for low, high in chart.shaded),
         _axes(chart, x, y, height),
         *(_rule(rule, look, x, y) for rule in chart.rules),
-        *(_series(series, look, x, y) for series in chart.series),
+        *(_series(one, look, x, y) for one in map(Series.finite, chart.series) if one.x),
     ]
     label = escape(f"{chart.title}: {chart.y.label} against {chart.x.label}", quote=True)
     box = f"0 0 {width:g} {height:g}"
@@ -193,15 +193,22 @@ def _table(heat: Heat) -> str:
     corner = f'<td class="corner">{escape(heat.down)}</td>'
     over = f'<tr><td></td><th colspan="{len(heat.columns)}">{escape(heat.across)}</th></tr>'
     return (
-        f'<div class="wide"><table class="heat"><thead>{over}<tr>{corner}{head}</tr></thead>'
+        f'{_region(heat)}<table class="heat"><thead>{over}<tr>{corner}{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
+
+
+def _region(figure: Heat | Pictures) -> str:
+    """What scrolls by itself, and can be reached and named without a mouse."""
+    label = escape(" ".join(figure.title.split()), quote=True)
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{label}">'
 
 
 def _cells(heat: Heat) -> Iterator[str]:
     framed = set(heat.framed)
     for row, name in enumerate(heat.names):
-        yield f'<tr{" class=parted" * (heat.parted == row + 1)}><th scope="row">{escape(name)}</th>'
+        parted = ' class="parted"' * (heat.parted == row + 1)
+        yield f'<tr{parted}><th scope="row">{escape(name)}</th>'
         for column, value in enumerate(heat.values[row]):
             if np.isnan(value):
                 yield "<td>-</td>"
@@ -217,12 +224,12 @@ def _gallery(pictures: Pictures) -> str:
     rows = []
     for row, name in enumerate(pictures.names):
         cells = "".join(
-            f'<td><img alt="{escape(name)}, {escape(title)}" src="{_png(pictures, row, at)}">'
+            f'<td><img alt="{escape(name)}, {escape(title)}" src="{_png(pictures, row, at)}"/>'
             for at, title in enumerate(pictures.columns)
         )
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     return (
-        f'<div class="wide"><table class="gallery"><thead><tr><td></td>{head}</tr></thead>'
+        f'{_region(pictures)}<table class="gallery"><thead><tr><td></td>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -20,11 +20,14 @@ def charts(summary: Summary, found: Sequence[ClassLine]) -> list[Heat]:
     numbers = sorted({one.number for line in found for one in line.classes})
     if not numbers or len(numbers) > MOST:
         return []
-    what = {"natural": "natural accuracy (%)", "worst": f"robust accuracy (%), {ball(summary)}"}
+    what = {
+        "natural": "Natural accuracy by class (%)",
+        "worst": f"Robust accuracy by class (%), {ball(summary)}",
+    }
     return [
         Heat(
             kind=f"classes-{name}",
-            title=f"{heading(summary)}\n{said}",
+            title=heading(summary, said),
             across="class",
             down="",
             columns=tuple(map(str, numbers)),

@@ -18,7 +18,7 @@ def chart(summary: Summary) -> Chart | None:
     ]
     return Chart(
         kind="cost",
-        title=heading(summary),
+        title=heading(summary, "Robust accuracy against the cost of training"),
         x=Axis(label="passes in training (images; a backward pass counts as two)", scale="counts"),
         y=Axis(label=f"robust accuracy (%), {ball(summary)}"),
         series=tuple(

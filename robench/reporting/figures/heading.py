@@ -7,12 +7,13 @@ from robench.reporting import words
 from robench.reporting.charts.chart import Numbers, Series
 
 
-def heading(summary: Summary) -> str:
-    """Two lines: what was measured on, and by what."""
+def heading(summary: Summary, about: str) -> str:
+    """Three lines: what is shown, what it was measured on, and by what."""
     shared = summary.shared
     what = f"{shared['dataset']}, {shared['model']}, {summary.checkpoint} checkpoint"
     verdict = words.VERDICTS[str(shared["verdict"])]
-    return f"{what}, n={shared['n']}, {words.bars(summary)}\nsuite {shared['suite']}: {verdict}"
+    on = f"{what}, n={shared['n']}, {words.bars(summary)}"
+    return f"{about}\n{on}\nsuite {shared['suite']}: {verdict}"
 
 
 def attacked(summary: Summary) -> list[Line]:

@@ -27,7 +27,10 @@ def chart(summary: Summary, ranks: list[Rank]) -> Chart:
     ]  # fmt: skip
     return Chart(
         kind="ranking",
-        title=heading(summary),
+        title=heading(
+            summary,
+            "The order of methods; those on common ground are inside the noise of their first",
+        ),
         x=Axis(label=f"accuracy (%): natural, grey; robust at {ball(summary)}, with intervals"),
         y=Axis(ticks=tuple(ticks), low=-len(ranks) + 0.5, high=0.5),
         series=(natural, *steps),

@@ -31,7 +31,9 @@ def chart(summary: Summary) -> Chart | None:
     )
     return Chart(
         kind="overestimation",
-        title=heading(summary),
+        title=heading(
+            summary, "The first attack against the worst case: above the diagonal lies its gap"
+        ),
         x=Axis(label=f"worst case of the suite (%), {ball(summary)}", low=0),
         y=Axis(label=f"after {first} alone (%)", low=0),
         series=points,

@@ -15,7 +15,7 @@ def chart(summary: Summary, found: Sequence[Overfitting]) -> Chart | None:
         return None
     return Chart(
         kind="overfitting",
-        title=heading(summary),
+        title=heading(summary, "Best against last checkpoint"),
         x=Axis(label=f"robust accuracy (%), {ball(summary)}: best, filled; last, grey"),
         y=Axis(
             ticks=tuple((float(-step), one.label) for step, one in enumerate(found)),

@@ -26,7 +26,7 @@ def chart(summary: Summary) -> Chart | None:
     rows = [row(line, eps) for line in summary.lines for eps in _radii(line)]
     return Chart(
         kind="curve",
-        title=heading(summary),
+        title=heading(summary, "Robust accuracy against the radius"),
         x=Axis(
             label=f"eps ({summary.shared['norm']})",
             ticks=tuple((float(Fraction(eps)), eps) for eps in radii),

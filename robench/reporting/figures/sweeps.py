@@ -83,7 +83,7 @@ def _chart(summary: Summary, setting: str, several: list[Sweep]) -> Chart:
     ticks = tuple((value, f"{value:g}") for value in values)
     return Chart(
         kind=f"sweep-{in_a_file_name(setting)}",
-        title=heading(summary),
+        title=heading(summary, f"Accuracy against {setting}"),
         x=Axis(label=setting, scale="log" if logarithmic else "linear", ticks=ticks),
         y=Axis(label=f"accuracy (%), robust at {ball(summary)}"),
         series=tuple(part for sweep in several for part in _curves(summary, sweep)),

@@ -22,7 +22,7 @@ def chart(summary: Summary) -> Chart:
         points = [replace(p, said=p.label) if p.label in first else p for p in points]
     return Chart(
         kind="tradeoff",
-        title=heading(summary),
+        title=heading(summary, "Natural against robust accuracy"),
         x=Axis(label="natural accuracy (%)"),
         y=Axis(label=f"robust accuracy (%), {ball(summary)}"),
         series=(_staircase(summary, first), *points),
