@@ -34,8 +34,9 @@ def written(table: Table, label: str) -> str:
     below = f"\\par\\smallskip\\footnotesize\\raggedright{notes[3:]}\n" if notes else ""
     return (
         f"% needs \\usepackage{{booktabs}}\n"
-        f"\\begin{{table}}[tbp]\n\\centering\\small\n\\caption{{{title}}}\n"
-        f"\\label{{tab:{label}}}\n{body}{below}\\end{{table}}\n"
+        f"\\begin{{table}}[tbp]\n\\centering\\small\\setlength{{\\tabcolsep}}{{4pt}}\n"
+        f"\\caption{{{title}}}\n"
+        f"\\label{{tab:{label}}}\n\\vspace{{4pt}}\n{body}{below}\\end{{table}}\n"
     )
 
 

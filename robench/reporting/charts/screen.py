@@ -224,7 +224,7 @@ def _gallery(pictures: Pictures) -> str:
     rows = []
     for row, name in enumerate(pictures.names):
         cells = "".join(
-            f'<td><img alt="{escape(name)}, {escape(title)}" src="{_png(pictures, row, at)}"/>'
+            f'<td><img alt="{escape(name)}, {escape(title)}" src="{_png(pictures, row, at)}"/></td>'
             for at, title in enumerate(pictures.columns)
         )
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
