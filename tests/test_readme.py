@@ -36,7 +36,9 @@ def refreshed(text: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         folder, suite = ROOT / match[2] / "report" / "tables", match[3]
-        (path,) = folder.glob(f"*-{suite}-*.md")
+        found = [*folder.glob(f"*-{suite}-*.md")]
+        ends = {f"-{path.stem}" for path in found}  # others of a table begin with what they are
+        (path,) = (p for p in found if not any(f"-{p.stem}".endswith(e, 1) for e in ends))
         return match[1] + path.read_text(encoding="utf-8").partition("\n\n")[2] + match[4]
 
     text = CLAIMS.sub(lambda match: match[1] + claims() + match[2], MARKED.sub(table, text))

@@ -14,7 +14,7 @@ def table(summary: Summary, found: Sequence[ClassLine]) -> Table:
     """What it shows, a row a method."""
     return Table(
         title=f"Weakest class: {words.title(summary)}",
-        header=("method", "class", "its images", "its natural", "its worst", "all worst"),
+        header=("method", "class", "its images", "natural there", "worst there", "worst overall"),
         rows=tuple(_row(summary, line) for line in found),
         caption=(
             f"The class of the lowest robust accuracy at {summary.shared['norm']} "

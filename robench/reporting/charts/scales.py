@@ -53,7 +53,9 @@ def down(chart: Chart, first: float, last: float) -> Scale:
 
 def number(value: float) -> str:
     """As a person reads it: 63.3, 0.1875, 1.2M."""
-    return EngFormatter(sep="", places=1)(value) if abs(value) >= 1e5 else f"{value:.4g}"
+    if abs(value) < 1e5:
+        return f"{value:.4g}"
+    return str(EngFormatter(sep="")(float(f"{value:.3g}")))
 
 
 def _reach(found: Iterable[tuple[Numbers, ...]], extra: Iterable[float]) -> tuple[float, float]:
@@ -84,6 +86,6 @@ def _padded(low: float, high: float, *, logarithmic: bool) -> tuple[float, float
 
 def _ticks(low: float, high: float, most: int, logarithmic: bool) -> list[float]:
     if logarithmic:
-        subs = (1, 2, 5) if high < 1000 * low else (1,)
+        subs = (1, 1.5, 2, 3, 4, 6) if high < 10 * low else (1, 2, 5) if high < 1e3 * low else (1,)
         return list(map(float, LogLocator(subs=subs).tick_values(low, high)))
     return list(map(float, MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)))

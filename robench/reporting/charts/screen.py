@@ -51,7 +51,7 @@ def drawn(figure: Figure, look: Look) -> str:
 
 def _svg(chart: Chart, look: Look, width: float) -> str:
     names = len(chart.y.ticks)
-    height = 44 + 13 * names if names > 8 else 0.72 * width
+    height = 44 + (13 if names > 8 else 22) * names if names else 0.72 * width
     y = down(chart, height - 34, 8)
     x = across(chart, y.room() + 18, width - 8)
     parts = [
