@@ -4,11 +4,15 @@ import gzip
 import math
 import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from robench.errors import ForeignError
 
@@ -42,21 +46,53 @@ def declared(path: Path, most: int) -> list[Declared]:
     Raises:
         ForeignError: they would come to more than ``most`` bytes, or are in a newer format.
     """
-    found = []
+    with zipfile.ZipFile(path) as archive:
+        check_zip(archive, most)
+        found = []
+        for member in archive.infolist():
+            with archive.open(member) as stream:
+                found.append(_declared(member, stream))
+    return found
+
+
+def numbers(
+    path: Path, most: int, check: Callable[[Declared], None]
+) -> dict[str, npt.NDArray[Any]]:
+    """What each array of an .npz file holds, in a row and by name; it cannot be written to.
+
+    None is read that ``check`` raises at, or that is not as long as its header says.
+
+    Raises:
+        ForeignError: as ``declared`` does.
+    """
+    found = {}
     with zipfile.ZipFile(path) as archive:
         check_zip(archive, most)
         for member in archive.infolist():
             with archive.open(member) as stream:
-                shape, dtype = _header(stream)
-                said = math.prod(shape) * dtype.itemsize + stream.tell()
-            found.append(Declared(member.filename, shape, dtype, member.file_size, said))
+                array = _declared(member, stream)
+                check(array)
+                array.check_size()
+                values = np.frombuffer(stream.read(), array.dtype)
+            found[array.name.removesuffix(".npy")] = values
     return found
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _declared(member: zipfile.ZipInfo, stream: IO[bytes]) -> Declared:
+    """Of one array; the stream is where its numbers begin."""
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ForeignError("it is of a format that robench does not write")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    length = stream.read(2)
+    header = length + stream.read(int.from_bytes(length, "little"))
+    shape, dtype = _header(header)
+    said = math.prod(shape) * dtype.itemsize + np.lib.format.MAGIC_LEN + len(header)
+    return Declared(member.filename, shape, dtype, member.file_size, said)
+
+
+@lru_cache(maxsize=64)
+def _header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Numpy asks Python's compiler, and a results folder says the same thousands of times."""
+    shape, _, dtype = np.lib.format.read_array_header_1_0(BytesIO(header))
     return shape, dtype
 
 

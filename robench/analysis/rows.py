@@ -12,7 +12,7 @@ from pandas.api.types import is_numeric_dtype
 
 from robench import settings
 from robench.errors import StoreError
-from robench.evaluation.stored import read_outcomes
+from robench.evaluation.outcomes import Outcomes
 from robench.intervals import wilson
 from robench.radius import parse_eps
 from robench.settings import Plain
@@ -171,21 +171,31 @@ def measures(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
             yield common | {"measure": measure} | value
 
 
-def curves(evaluation: Plain, path: Path) -> Iterator[Row]:
+def needs_outcomes(evaluation: Plain) -> bool:
+    """Whether ``classes`` or ``curves`` look at every image of an evaluation."""
+    if evaluation["status"] != "ok":
+        return False
+    return evaluation["verdict"] != "none" or bool(_named_curves(evaluation))
+
+
+def curves(evaluation: Plain, outcomes: Outcomes, path: Path) -> Iterator[Row]:
     """A row for each point of a measure's curves."""
-    named = {
-        (measure, curve): labels
-        for measure, found in evaluation.get("measures", {}).items()
-        for curve, labels in found["curves"].items()
-    }
-    arrays = read_outcomes(path, evaluation).measured if named else {}
-    for (measure, curve), labels in named.items():
+    arrays = outcomes.measured
+    for (measure, curve), labels in _named_curves(evaluation).items():
         own = {"key": evaluation["key"], "measure": measure, "curve": curve}
         own |= {"x_label": labels["x"], "y_label": labels["y"]}
         x, y = (arrays.get(f"curve.{measure}.{curve}.{axis}") for axis in "xy")
         if x is None or y is None or len(x) != len(y):
             raise StoreError(f"{path.with_suffix('.npz')} does not hold the curve {curve!r}")
         yield from (own | {"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True))
+
+
+def _named_curves(evaluation: Plain) -> dict[tuple[str, str], Plain]:
+    return {
+        (measure, curve): labels
+        for measure, found in evaluation.get("measures", {}).items()
+        for curve, labels in found["curves"].items()
+    }
 
 
 def _accuracies(evaluation: Plain, name: str, spent_by: list[str]) -> Row:
@@ -206,20 +216,22 @@ def _accuracies(evaluation: Plain, name: str, spent_by: list[str]) -> Row:
     }
 
 
-def classes(cell: TrainedCell, evaluation: Plain, path: Path) -> Iterator[Row]:
+def classes(cell: TrainedCell, evaluation: Plain, outcomes: Outcomes) -> Iterator[Row]:
     """Natural and worst-case accuracy of each class, from the outcome of every image."""
-    if evaluation["status"] != "ok" or evaluation["verdict"] == "none":
+    if evaluation["verdict"] == "none":
         return
-    outcomes, identity = read_outcomes(path, evaluation), evaluation["identity"]
+    identity = evaluation["identity"]
     own = {name: cell.columns[name] for name in OF_CELL}
     own |= {name: identity[name] for name in ("checkpoint", "suite", "norm", "eps")}
-    for label in np.unique(outcomes.y):
-        mine = outcomes.y == label
+    labels, of = np.unique(outcomes.y, return_inverse=True)
+    masks = [np.ones(len(of)), outcomes.stands["natural"], outcomes.worst]
+    counts = [np.bincount(of, mask, len(labels)).astype(int).tolist() for mask in masks]
+    for label, n, right, stands in zip(labels.tolist(), *counts, strict=True):
         yield own | {
-            "class": int(label),
-            "n": int(mine.sum()),
-            "n_right": int(outcomes.stands["natural"][mine].sum()),
-            "n_stands": int(outcomes.worst[mine].sum()),
+            "class": label,
+            "n": n,
+            "n_right": right,
+            "n_stands": stands,
             "key": evaluation["key"],
         }
 

@@ -5,11 +5,12 @@ and norm. Seeds are the only thing averaged; no mean over attacks exists.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from robench.analysis.failures import MISSING, Failure, absent, belonging, failures
@@ -28,6 +29,15 @@ _INNER = r"\b(?:inner\.)*inner=[\w-]+"
 
 SHARED = (*TRAINING, *EVALUATION, "verdict", "n")
 """What the lines of one table have in common."""
+
+_OF_LINE = (
+    "deviates", "control", "seed", "checkpoint", "eps", "attack", "n", "n_right",
+    "natural_accuracy", "robust_accuracy", "ci_low", "ci_high", "flags", "audit_bound", "cell",
+    "select_on",
+)  # fmt: skip
+"""What else a line is made of; each is looked at row by row, and pandas is slow at small tables."""
+
+Rows = list[dict[Hashable, Any]]
 
 
 @dataclass(frozen=True)
@@ -146,11 +156,11 @@ def _summary(shared: dict[str, object], group: pd.DataFrame, failed: pd.DataFram
     checkpoint = "best" if (group["checkpoint"] == "best").any() else "last"
     attacks = _attacks(group)
     lines, missing = [], []
-    for label, part in group.groupby("label"):
+    for label, part in _of_lines(group).groupby("label"):
         rows = part[part["checkpoint"] == checkpoint]
         here = rows[rows["eps"] == headline]
         if len(rows):
-            lines.append(_line(str(label), part, checkpoint, headline))
+            lines.append(_line(str(label), part.to_dict("records"), checkpoint, headline))
         seeds = absent(str(label), part, here if len(here) else rows, failed)
         if seeds:
             reason = f"its {checkpoint} checkpoint was not attacked at {headline}"
@@ -171,82 +181,104 @@ def _only_failures(rows: pd.DataFrame) -> Summary:
     return Summary(shared, "", (), "", (), (), tuple(failures(rows)))
 
 
-def _line(label: str, every: pd.DataFrame, checkpoint: str, headline: str) -> Line:
-    rows = every[every["checkpoint"] == checkpoint]
-    if (rows["eps"] == headline).any():  # the line's seeds are those of its headline
-        every = every[every["seed"].isin(rows.loc[rows["eps"] == headline, "seed"])]
-        rows = every[every["checkpoint"] == checkpoint]
-    worst, here = rows[rows["attack"] == WORST], rows[rows["eps"] == headline]
-    every_attack = rows[rows["attack"] != WORST]
-    single = every_attack[every_attack["eps"] == headline]
-    first = single.groupby("seed")["robust_accuracy"].first()
-    last = every[
-        (every["checkpoint"] == "last") & (every["attack"] == WORST) & (every["eps"] == headline)
-    ]
+def _of_lines(group: pd.DataFrame) -> pd.DataFrame:
+    """The columns that lines are made of, and what training cost."""
+    cost = group["train_forwards"] + 2 * group["train_backwards"]
+    return group[["label", *_OF_LINE]].assign(cost=cost.astype(float))
+
+
+def _line(label: str, every: Rows, checkpoint: str, headline: str) -> Line:
+    if seeds := {row["seed"] for row in _at(every, checkpoint=checkpoint, eps=headline)}:
+        every = [row for row in every if row["seed"] in seeds]  # those of its headline
+    rows = _at(every, checkpoint=checkpoint)
+    worst, attacked = _at(rows, attack=WORST), [row for row in rows if row["attack"] != WORST]
+    last = _at(every, checkpoint="last", attack=WORST, eps=headline)
+    bounds = [row["audit_bound"] for row in _at(worst, eps=headline)]
     return Line(
         label=label,
-        deviates=_said(every["deviates"]),
-        control=_said(every["control"]),
-        seeds=tuple(sorted(rows["seed"].unique())),
-        natural=_natural(worst.drop_duplicates("seed")),
-        attacks=_by_attack(single),
-        worst={str(eps): _estimate(part) for eps, part in worst.groupby("eps")},
-        last=_estimate(last) if checkpoint == "best" and len(last) else None,
-        gap=float((first - here.groupby("seed")["robust_accuracy"].last()).mean()),
+        deviates=_said(every, "deviates"),
+        control=_said(every, "control"),
+        seeds=tuple(sorted({row["seed"] for row in rows})),
+        natural=_natural(_first(worst, "seed")),
+        attacks=_by(_at(attacked, eps=headline), "attack"),
+        worst=dict(sorted(_by(worst, "eps").items())),
+        last=_estimate(last) if checkpoint == "best" and last else None,
+        gap=_gap(_at(attacked, eps=headline), _at(rows, eps=headline)),
         flags=tuple(_flags(worst)),
-        cells=tuple(sorted(rows["cell"].unique())),
-        select_on=_said(every["select_on"]),
-        cost=_cost(rows.drop_duplicates("cell")),
-        after={str(eps): _by_attack(part) for eps, part in every_attack.groupby("eps")},
-        unseen=max(worst.loc[worst["eps"] == headline, "audit_bound"].dropna(), default=0.0),
+        cells=tuple(sorted({row["cell"] for row in rows})),
+        select_on=_said(every, "select_on"),
+        cost=float(pd.Series([row["cost"] for row in _first(rows, "cell")]).mean()),
+        after={
+            str(eps): _by(_at(attacked, eps=eps), "attack")
+            for eps in sorted({row["eps"] for row in attacked})
+        },
+        unseen=max((bound for bound in bounds if not pd.isna(bound)), default=0.0),
     )
 
 
-def _by_attack(rows: pd.DataFrame) -> dict[str, Estimate]:
-    return {str(name): _estimate(part) for name, part in rows.groupby("attack", sort=False)}
+def _at(rows: Rows, **place: str) -> Rows:
+    """Rows that hold all of it."""
+    return [row for row in rows if all(row[name] == value for name, value in place.items())]
 
 
-def _cost(cells: pd.DataFrame) -> float:
-    spent = cells["train_forwards"] + 2 * cells["train_backwards"]
-    return float(spent.astype(float).mean())
+def _first(rows: Rows, name: str) -> Rows:
+    """The first row of each value."""
+    found: dict[Any, dict[Hashable, Any]] = {}
+    for row in rows:
+        found.setdefault(row[name], row)
+    return list(found.values())
 
 
-def _said(texts: pd.Series) -> str:
+def _by(rows: Rows, name: str) -> dict[str, Estimate]:
+    """In the order of the rows."""
+    parts: dict[str, Rows] = {}
+    for row in rows:
+        parts.setdefault(str(row[name]), []).append(row)
+    return {value: _estimate(part) for value, part in parts.items()}
+
+
+def _gap(single: Rows, every: Rows) -> float:
+    """First attack minus the last one, mean over seeds."""
+    first = {row["seed"]: row["robust_accuracy"] for row in _first(single, "seed")}
+    last = {row["seed"]: row["robust_accuracy"] for row in every}
+    gaps = [first[seed] - last[seed] for seed in sorted(first)]
+    return float(np.mean(gaps)) if gaps else math.nan
+
+
+def _said(rows: Rows, name: str) -> str:
     """A text that a line's rows share; empty where a table that was read back has none."""
-    return str(texts.iloc[0]) if texts.notna().all() else ""
+    texts = [row[name] for row in rows]
+    return "" if any(map(pd.isna, texts)) else str(texts[0])
 
 
-def _flags(worst: pd.DataFrame) -> Iterator[str]:
+def _flags(worst: Rows) -> Iterator[str]:
     """``gap at 1/4``, or ``collapse`` alone where it is up at every radius."""
-    radii = sorted(worst["eps"].unique(), key=Fraction)
-    up = [
-        (flag, row["eps"])
-        for row in worst.dropna(subset=["flags"]).to_dict("records")
-        for flag in str(row["flags"]).split()
-    ]
+    radii = sorted({row["eps"] for row in worst}, key=Fraction)
+    said = [(row["flags"], row["eps"]) for row in worst if not pd.isna(row["flags"])]
+    up = {(flag, eps) for flags, eps in said for flag in str(flags).split()}
     for flag in sorted({flag for flag, _ in up}):
         where = [eps for eps in radii if (flag, eps) in up]
         yield flag if where == radii else f"{flag} at {', '.join(where)}"
 
 
-def _estimate(rows: pd.DataFrame) -> Estimate:
-    shares = rows["robust_accuracy"]
+def _estimate(rows: Rows) -> Estimate:
     if len(rows) == 1:
-        return Estimate(shares.iloc[0], None, rows["ci_low"].iloc[0], rows["ci_high"].iloc[0], 1)
-    return _over_seeds(shares)
+        (row,) = rows
+        return Estimate(row["robust_accuracy"], None, row["ci_low"], row["ci_high"], 1)
+    return _over_seeds([row["robust_accuracy"] for row in rows])
 
 
-def _natural(rows: pd.DataFrame) -> Estimate:
-    shares = rows["natural_accuracy"]
+def _natural(rows: Rows) -> Estimate:
     if len(rows) == 1:
-        low, high = wilson(int(rows["n_right"].iloc[0]), int(rows["n"].iloc[0]))
-        return Estimate(shares.iloc[0], None, low, high, 1)
-    return _over_seeds(shares)
+        (row,) = rows
+        low, high = wilson(int(row["n_right"]), int(row["n"]))
+        return Estimate(row["natural_accuracy"], None, low, high, 1)
+    return _over_seeds([row["natural_accuracy"] for row in rows])
 
 
-def _over_seeds(shares: pd.Series) -> Estimate:
-    spread = float(shares.std(ddof=1))
-    return Estimate(shares.mean(), spread, shares.min(), shares.max(), len(shares))
+def _over_seeds(shares: list[float]) -> Estimate:
+    spread = float(np.std(shares, ddof=1))
+    return Estimate(float(np.mean(shares)), spread, min(shares), max(shares), len(shares))
 
 
 def _suites(results: pd.DataFrame) -> pd.Series:

@@ -9,9 +9,8 @@ from robench.analysis import rows, union
 from robench.analysis.rows import Row, TrainedCell
 from robench.errors import StoreError
 from robench.evaluation.flags import FLAGS
-from robench.evaluation.stored import is_of, read_evaluation
+from robench.evaluation.stored import is_of, read_evaluation, read_outcomes
 from robench.printable import printable
-from robench.settings import Plain
 from robench.store.files import write_text
 from robench.store.locks import Lock
 from robench.store.records import cell_folders
@@ -105,7 +104,7 @@ def _of_cell(cell: TrainedCell, found: dict[str, list[Row]], problems: list[str]
     if cell.record["status"] != "ok":
         found["results"].append(rows.without_outcome(cell))
         return
-    fine: list[tuple[Plain, Path]] = []
+    attacked = list[union.Attacked]()
     for path in cell.folder.evaluations():
         try:
             evaluation = read_evaluation(path)
@@ -114,17 +113,19 @@ def _of_cell(cell: TrainedCell, found: dict[str, list[Row]], problems: list[str]
             if not is_of(evaluation, cell.record):
                 problems.append(f"{path} is of weights that the cell no longer has; not used")
                 continue
-            classes = [*rows.classes(cell, evaluation, path)]  # both look at the outcomes, so
-            curves = [*rows.curves(evaluation, path)]  # nothing is kept if they are not right
-            found["classes"] += classes
-            found["curves"] += curves
+            if rows.needs_outcomes(evaluation):
+                outcomes = read_outcomes(path, evaluation)
+                classes = [*rows.classes(cell, evaluation, outcomes)]
+                curves = [*rows.curves(evaluation, outcomes, path)]  # may not be there, so
+                found["classes"] += classes  # nothing is kept before
+                found["curves"] += curves
+                attacked.append((evaluation, outcomes))
             found["results"] += rows.results(cell, evaluation)
             found["flags"] += rows.masking(cell, evaluation)
             found["measures"] += rows.measures(cell, evaluation)
-            fine.append((evaluation, path))
         except StoreError as error:
             problems.append(str(error))
-    found["union"] += union.rows(cell, fine)
+    found["union"] += union.rows(cell, attacked)
 
 
 def read(results: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:

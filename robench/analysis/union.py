@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from robench.analysis.rows import Row, TrainedCell, suite_key
 from robench.analysis.summary import Estimate, labelled
 from robench.data.catalogue import DATASETS
 from robench.evaluation.outcomes import Mask, Outcomes
-from robench.evaluation.stored import read_outcomes
 from robench.intervals import wilson
 from robench.radius import BALLS, Norm, parse_eps
 from robench.settings import Plain
@@ -78,18 +76,14 @@ class UnionTable:
         return max(len(line.seeds) for line in self.lines)
 
 
-def rows(cell: TrainedCell, evaluations: Sequence[tuple[Plain, Path]]) -> Iterator[Row]:
-    """A row for each checkpoint that was attacked in two norms or more, on the same images.
-
-    Raises:
-        StoreError: outcomes are damaged.
-    """
-    usual = [(e, path) for e, path in evaluations if _is_usual(e, str(cell.columns["dataset"]))]
+def rows(cell: TrainedCell, evaluations: Sequence[Attacked]) -> Iterator[Row]:
+    """A row for each checkpoint that was attacked in two norms or more, on the same images."""
+    usual = [(e, of) for e, of in evaluations if _is_usual(e, str(cell.columns["dataset"]))]
     if len({evaluation["identity"]["norm"] for evaluation, _ in usual}) < 2:
         return
     places: dict[tuple[Any, ...], list[Attacked]] = {}
-    for evaluation, path in usual:
-        identity, outcomes = evaluation["identity"], read_outcomes(path, evaluation)
+    for evaluation, outcomes in usual:
+        identity = evaluation["identity"]
         images = digest(outcomes.origin.tolist())[:8]
         place = identity["checkpoint"], identity["test_limit"], images
         places.setdefault(place, []).append((evaluation, outcomes))

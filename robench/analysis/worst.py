@@ -1,8 +1,9 @@
 """The rows behind a table's worst cases, and which of their images stand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,11 @@ from robench.analysis.images import outcomes, records
 from robench.analysis.rows import WORST
 from robench.analysis.summary import EVALUATION, TRAINING, Summary, labelled
 from robench.errors import StoreError
+
+
+_OF_SIDE = [
+    "label", "cell", "seed", "checkpoint", "suite", "norm", "eps", "key", "verdict", "flag_random",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,11 @@ class Side:
 def worst_cases(summary: Summary, frame: pd.DataFrame, checkpoint: str = "") -> pd.DataFrame:
     """The worst cases that a table's lines are means of; or those of another checkpoint."""
     cells = {cell for line in summary.lines for cell in line.cells}
-    rows = alike(labelled(frame), summary.shared, (*TRAINING, *EVALUATION))
-    rows = rows[(rows["status"] == "ok") & (rows["attack"] == WORST)]
+    rows = labelled(frame)
+    here = (rows["status"] == "ok") & (rows["attack"] == WORST) & (rows["eps"] == summary.headline)
     at = rows["checkpoint"] == (checkpoint or summary.checkpoint)
-    return rows[at & (rows["eps"] == summary.headline) & rows["cell"].isin(cells)]
+    rows = rows[here & at & rows["cell"].isin(cells)]
+    return alike(rows, summary.shared, (*TRAINING, *EVALUATION))
 
 
 def of_table(summary: Summary, frame: pd.DataFrame, results: Path) -> list[Side]:
@@ -51,11 +58,13 @@ def sides(labels: Sequence[str], rows: pd.DataFrame, results: Path) -> list[Side
     Raises:
         StoreError: a file is missing or damaged, or two are of different test images.
     """
-    by_label = {str(label): part for label, part in rows.groupby("label")}
+    by_label: dict[str, list[dict[Any, Any]]] = {label: [] for label in labels}
+    for row in records(rows[rows["label"].isin(by_label)][_OF_SIDE]):
+        by_label[row["label"]].append(row)
     found, first = [], None
     for label in labels:
         stands: dict[int, Outcome] = {}
-        for row in records(by_label[label]):
+        for row in by_label[label]:
             read = outcomes(row, results)
             first = first or (row["cell"], read.origin)
             if not np.array_equal(first[1], read.origin):
@@ -64,9 +73,9 @@ def sides(labels: Sequence[str], rows: pd.DataFrame, results: Path) -> list[Side
                     "images: they cannot be compared image by image"
                 )
             stands[int(row["seed"])] = read.worst
-        found.append(Side(label, stands, _is_random(by_label[label])))
+        found.append(Side(label, stands, any(map(_is_random, by_label[label]))))
     return found
 
 
-def _is_random(rows: pd.DataFrame) -> bool:
-    return bool((rows["verdict"] == "stochastic").any() or (rows["flag_random"] == "up").any())
+def _is_random(row: Mapping[Any, Any]) -> bool:
+    return bool(row["verdict"] == "stochastic" or row["flag_random"] == "up")

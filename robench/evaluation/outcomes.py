@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robench.archives import declared
+from robench.archives import Declared, numbers
 from robench.errors import StoreError
 
 Mask = npt.NDArray[np.bool_]
@@ -65,20 +65,19 @@ def unpack(path: Path) -> Outcomes:
         StoreError: the file is damaged or holds something else.
     """
     try:
-        _look_through(path)
-        with np.load(path, allow_pickle=False) as file:
-            y, origin = (_row(file[name], np.int64) for name in ("y", "origin"))
-            stands = {
-                name.removeprefix("stands."): _unpacked(file[name], len(y))
-                for name in file.files
-                if name.startswith("stands.")
-            }
-            carried = _unpacked(file["carried"], len(y))
-            measured = {
-                name.removeprefix("measured."): _row(file[name], np.float64)
-                for name in file.files
-                if name.startswith("measured.")
-            }
+        found = numbers(path, _MOST_BYTES, _check)
+        y, origin = (_row(found[name], np.int64) for name in ("y", "origin"))
+        stands = {
+            name.removeprefix("stands."): _unpacked(bits, len(y))
+            for name, bits in found.items()
+            if name.startswith("stands.")
+        }
+        carried = _unpacked(found["carried"], len(y))
+        measured = {
+            name.removeprefix("measured."): _row(values, np.float64)
+            for name, values in found.items()
+            if name.startswith("measured.")
+        }
     except Exception as error:  # zip, numpy and zlib each have their own
         raise StoreError(f"{path} cannot be read: {error}") from error
     if "natural" not in stands or len(origin) != len(y):
@@ -86,18 +85,14 @@ def unpack(path: Path) -> Outcomes:
     return Outcomes(stands, y, origin, carried, measured)
 
 
-def _look_through(path: Path) -> None:
-    """Raise unless every array is as long as its header says, of numbers, and of a sane length."""
-    for array in declared(path, _MOST_BYTES):
-        if array.dtype.kind not in "biuf" or len(array.shape) != 1 or array.shape[0] > MOST_IMAGES:
-            raise ValueError(f"{array.name} is no list of numbers, or too long")
-        array.check_size()
+def _check(array: Declared) -> None:
+    """Raise unless it is a list of numbers, of a sane length."""
+    if array.dtype.kind not in "biuf" or len(array.shape) != 1 or array.shape[0] > MOST_IMAGES:
+        raise ValueError(f"{array.name} is no list of numbers, or too long")
 
 
 def _row(values: npt.NDArray[Any], kind: type) -> npt.NDArray[Any]:
-    """Numbers one after the other; no rounding, no part of a complex one."""
-    if values.ndim != 1:
-        raise ValueError(f"{values.ndim} dimensions where there should be one")
+    """Without rounding; no part of a complex number."""
     return values.astype(kind, casting="same_kind")
 
 

@@ -24,6 +24,10 @@ def logged(epochs: pd.DataFrame, line: Line) -> pd.DataFrame:
 
 def charts(summary: Summary, epochs: pd.DataFrame) -> list[Chart]:
     """A figure for each quantity; its parts, ``name/part``, are strokes of one panel."""
+    own = [name for name in epochs if name not in COLUMNS["epochs"]]
+    if not own:
+        return []
+    epochs = epochs[["cell", "epoch", *own]]
     traces = {line.label: logged(epochs, line) for line in summary.lines}
     found = [trace.assign(method=label) for label, trace in traces.items() if len(trace)]
     if not found:

@@ -1,6 +1,7 @@
 """What the page says of every single training: configuration, environment, curve, outcomes."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +9,17 @@ import pandas as pd
 
 from robench import settings
 from robench.analysis.rows import WORST, TrainedCell
-from robench.reporting.charts.chart import Axis, Chart, Series
+from robench.reporting.charts.chart import Axis, Chart, Series, values
 from robench.reporting.figures.heading import percents
 from robench.settings import Plain
 from robench.store.grid import flat
 
 _WHERE = ("device", "torch", "python", "robench", "commit", "platform", "threads", "started")
 
-_ATTACKED = ("checkpoint", "suite", "norm", "eps", "attack")
+_VALIDATED = {"validation_natural": "natural", "validation_robust": "robust"}
+"""Columns of the curve, and what its lines are called."""
+
+Rows = list[dict[Hashable, Any]]
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,21 @@ def cell_pages(
     cells: list[TrainedCell], results: pd.DataFrame, epochs: pd.DataFrame
 ) -> Iterator[CellPage]:
     """One for every cell that can be trusted."""
-    rows = {str(name): part.to_dict("records") for name, part in results.groupby("cell")}
-    lines = {str(name): part for name, part in epochs.groupby("cell")}
+    worst = results[(results["attack"] == WORST) & (results["status"] == "ok")]
+    rows, lines = _by_cell(worst), _by_cell(epochs[["cell", "epoch", *_VALIDATED]])
     for cell in cells:
         name = cell.folder.path.name
-        yield _page(cell, rows.get(name, []), lines.get(name))
+        yield _page(cell, rows[name], lines[name])
 
 
-def _page(cell: TrainedCell, rows: list[dict[Any, Any]], epochs: pd.DataFrame | None) -> CellPage:
+def _by_cell(frame: pd.DataFrame) -> defaultdict[str, Rows]:
+    found = defaultdict[str, Rows](list)
+    for row in frame.to_dict("records"):
+        found[row["cell"]].append(row)
+    return found
+
+
+def _page(cell: TrainedCell, worst: Rows, epochs: Rows) -> CellPage:
     record = cell.record
     identity = record["identity"]
     return CellPage(
@@ -62,8 +73,8 @@ def _page(cell: TrainedCell, rows: list[dict[Any, Any]], epochs: pd.DataFrame | 
         facts=dict(_facts(record)),
         settings=_flat({"": identity["settings"], "recipe": identity["recipe"]}),
         environment=_flat({"": {k: record["environment"].get(k) for k in _WHERE}}),
-        curve=None if epochs is None else _curve(record, epochs),
-        outcomes=[row for row in rows if row["attack"] == WORST and row["status"] == "ok"],
+        curve=_curve(record, epochs),
+        outcomes=worst,
         traceback=str(record.get("traceback", "")),
     )
 
@@ -96,14 +107,14 @@ def _flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def _curve(record: Plain, epochs: pd.DataFrame) -> Chart | None:
+def _curve(record: Plain, epochs: Rows) -> Chart | None:
     """Natural and robust accuracy on validation images."""
-    names = {"validation_natural": "natural", "validation_robust": "robust"}
     series = []
-    for column, name in names.items():
-        known = epochs.dropna(subset=[column])
-        if len(known):
-            x, y = tuple(map(float, known["epoch"])), percents(known[column])
+    for column, name in _VALIDATED.items():
+        known = [(row["epoch"], row[column]) for row in epochs if not pd.isna(row[column])]
+        if known:
+            x, y = zip(*known, strict=True)
+            x, y = values(x), percents(y)
             series.append(Series(label=name, x=x, y=y, stroke="--" if name == "natural" else "-"))
     if not series:
         return None
