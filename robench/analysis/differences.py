@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit  # scipy.stats asks these, after much else
 
 Numbers = npt.NDArray[np.float64]
 Outcome = npt.NDArray[np.bool_]
@@ -31,7 +31,7 @@ def paired(
     added in quadrature. With one seed only the first is known.
     """
     apart = np.stack(ours).astype(float) - np.stack(theirs).astype(float)  # (seeds, images)
-    of_images = _half(apart.mean(0), float(norm.ppf(0.975)))
+    of_images = _half(apart.mean(0), float(ndtri(0.975)))
     return _interval(apart.mean(1), of_images)
 
 
@@ -42,7 +42,7 @@ def of_values(ours: Numbers, theirs: Numbers, halves: float = 0.0) -> Difference
 
 def _interval(by_seed: Numbers, other: float) -> Difference:
     seeds, mean = len(by_seed), float(by_seed.mean())
-    of_seeds = _half(by_seed, float(t.ppf(0.975, seeds - 1))) if seeds > 1 else 0.0
+    of_seeds = _half(by_seed, float(stdtrit(seeds - 1, 0.975))) if seeds > 1 else 0.0
     half = float(np.hypot(of_seeds, other))
     return Difference(mean, mean - half, mean + half, seeds)
 

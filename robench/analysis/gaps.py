@@ -1,13 +1,11 @@
 """What is not there: failed, unfinished and missing cells, each with the command that fills it."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from robench.analysis.rows import TrainedCell, recipe_changes
-from robench.errors import StoreError
-from robench.evaluation.stored import read_any
 from robench.settings import Plain
 from robench.store.asked import grids
 
@@ -26,15 +24,28 @@ class Gap:
     """What does it, or does it again."""
 
 
-def gaps(results: Path, cells: Sequence[TrainedCell]) -> list[Gap]:
-    """Everything that a grid asked for, or that was begun, and is not there."""
+def gaps(
+    results: Path, cells: Sequence[TrainedCell], unfinished: Mapping[Path, Plain]
+) -> list[Gap]:
+    """Everything that a grid asked for, or that was begun, and is not there.
+
+    ``unfinished``: evaluations of these cells that are not ok, by the path of their records.
+    """
     asked_by, wanted = dict[str, Path](), dict[str, dict[str, None]]()
     for grid, names in grids(results)[0].items():
         for name, these in names.items():
             asked_by.setdefault(name, grid)
             wanted.setdefault(name, {}).update(dict.fromkeys(these))
     there = {cell.folder.path.name: cell for cell in cells}
-    found = [gap for cell in cells for gap in _of_cell(cell, results, asked_by)]
+    found = [
+        _training(cell, results, asked_by.get(name))
+        for name, cell in there.items()
+        if cell.record["status"] != "ok"
+    ]
+    for path, evaluation in unfinished.items():
+        name = path.parents[1].name
+        grid = asked_by.get(name)
+        found.append(_evaluation(there[name], path, evaluation, results, grid))
     for name, evaluations in wanted.items():
         command = _grid(asked_by[name], results)
         cell = there.get(name)
@@ -51,23 +62,18 @@ def gaps(results: Path, cells: Sequence[TrainedCell]) -> list[Gap]:
     return sorted(found, key=lambda gap: gap.what)
 
 
-def _of_cell(cell: TrainedCell, results: Path, asked_by: dict[str, Path]) -> Iterator[Gap]:
-    """Its training, or else its evaluations, where they did not end well."""
-    name = cell.folder.path.name
+def _training(cell: TrainedCell, results: Path, grid: Path | None) -> Gap:
     status, reason = str(cell.record["status"]), str(cell.record["reason"])
-    grid = asked_by.get(name)
-    if status != "ok":
-        again = _grid(grid, results, status) if grid else _alone(cell.record, results)
-        yield Gap(name, status, reason, again)
-        return
-    for path in cell.folder.evaluations():
-        try:
-            evaluation = read_any(path)
-        except StoreError:
-            continue  # said elsewhere
-        if (was := str(evaluation["status"])) != "ok":
-            again = _grid(grid, results, was) if grid else _alone(cell.record, results, evaluation)
-            yield Gap(f"{name}/{path.stem}", was, str(evaluation["reason"]), again)
+    again = _grid(grid, results, status) if grid else _alone(cell.record, results)
+    return Gap(cell.folder.path.name, status, reason, again)
+
+
+def _evaluation(
+    cell: TrainedCell, path: Path, record: Plain, results: Path, grid: Path | None
+) -> Gap:
+    status, reason = str(record["status"]), str(record["reason"])
+    again = _grid(grid, results, status) if grid else _alone(cell.record, results, record)
+    return Gap(f"{cell.folder.path.name}/{path.stem}", status, reason, again)
 
 
 def _grid(grid: Path, results: Path, status: str = "") -> str:

@@ -1,14 +1,13 @@
 """From a cell's and an evaluation's records to tidy rows."""
 
-import io
-from collections.abc import Iterator
+import csv
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
 from robench import settings
 from robench.errors import StoreError
@@ -30,8 +29,11 @@ Row = dict[str, Any]
 
 _OF_SUITE = ("plugin", "attacks", "rules", "packages", "when_random")
 
-_COUNTED = dict.fromkeys(("epoch", "forwards", "backwards"), "int64")
+_COUNTED = ("epoch", "forwards", "backwards")
 """Columns of train.csv that hold whole numbers."""
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+"""One that 64 bits have room for."""
 
 OF_CELL = ("method", "settings", "dataset", "model", "seed")
 
@@ -243,23 +245,38 @@ def epochs(cell: TrainedCell) -> list[Row]:
         StoreError: train.csv is damaged.
     """
     own = {name: cell.columns[name] for name in (*OF_CELL, "cell")}
-    lines = cell.record.get("curve")
-    if not (cell.folder.curve.is_file() if lines is None else lines):
+    path, lines = cell.folder.curve, cell.record.get("curve")
+    if lines is None and not path.is_file():
         return []
     try:
-        source = cell.folder.curve if lines is None else io.StringIO("\n".join(lines))
-        frame = pd.read_csv(source, dtype=_COUNTED)
-    except (ValueError, OverflowError, OSError) as error:
-        raise StoreError(f"{cell.folder.curve} cannot be read: {error}") from error
-    numbers = all(is_numeric_dtype(frame[name]) for name in frame if name != "stage")
-    if "epoch" not in frame or not numbers or own.keys() & set(frame) or not _is_even(frame):
-        raise StoreError(f"{cell.folder.curve} is no training curve; not used")
-    return [own | row for row in cast(list[Row], frame.to_dict("records"))]
+        lines = path.read_text(encoding="utf-8").splitlines() if lines is None else lines
+        columns = _columns_of(lines) if lines else {}
+    except (ValueError, OSError, csv.Error) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
+    if lines and ("epoch" not in columns or own.keys() & columns.keys()):
+        raise StoreError(f"{path} is no training curve; not used")
+    return [
+        own | dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+    ]
 
 
-def _is_even(frame: pd.DataFrame) -> bool:
-    """Whether no row was longer than the header, which makes an index of the first columns."""
-    return isinstance(frame.index, pd.RangeIndex)
+def _columns_of(lines: list[str]) -> dict[str, list[Any]]:
+    """The columns of a CSV file by name, numbers but for the stage; a row may end early."""
+    header, *rows = csv.reader(lines)
+    if len({*header}) < len(header) or any(len(row) > len(header) for row in rows):
+        raise ValueError("its rows do not have the columns of its first line")
+    texts = zip(*(row + [""] * (len(header) - len(row)) for row in rows if row), strict=True)
+    found = dict(zip(header, texts, strict=True)) if rows else dict.fromkeys(header, ())
+    return {name: [*of] if name == "stage" else _numbers(name, of) for name, of in found.items()}
+
+
+def _numbers(name: str, texts: Sequence[str]) -> list[float]:
+    """Whole ones where all are; one that is not there is not a number."""
+    if all(map(_WHOLE.fullmatch, texts)):
+        return [int(text) for text in texts]
+    if name in _COUNTED or any("_" in text for text in texts):
+        raise ValueError(f"{name} holds what is no number, or not a whole one")
+    return [float(text or "nan") for text in texts]
 
 
 def flags(cell: TrainedCell) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 """The tidy tables of a results folder: results.csv, measures.csv, epochs.csv and others."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +11,7 @@ from robench.errors import StoreError
 from robench.evaluation.flags import FLAGS
 from robench.evaluation.stored import is_of, read_evaluation, read_outcomes
 from robench.printable import printable
+from robench.settings import Plain
 from robench.store.files import write_text
 from robench.store.locks import Lock
 from robench.store.records import cell_folders
@@ -76,30 +77,32 @@ class Gathered:
     """Those that can be trusted, whatever came of them."""
     problems: list[str]
     """What could not be trusted."""
+    unfinished: dict[Path, Plain] = field(default_factory=dict)
+    """Evaluations that did not end well, or have not ended."""
 
 
 def gather(results: Path) -> Gathered:
     """Read all cells of a results folder."""
     found: dict[str, list[Row]] = {name: [] for name in COLUMNS}
-    cells, problems = list[TrainedCell](), list[str]()
+    gathered = Gathered({}, [], [])
     for folder in cell_folders(results):
         try:
             cell = rows.read_cell(folder)
         except StoreError as error:
-            problems.append(str(error))
+            gathered.problems.append(str(error))
             continue
-        cells.append(cell)
-        _of_cell(cell, found, problems)
-    frames = {name: _frame(name, found[name]) for name in COLUMNS}
-    return Gathered(frames, cells, problems)
+        gathered.cells.append(cell)
+        _of_cell(cell, found, gathered)
+    gathered.frames.update({name: _frame(name, found[name]) for name in COLUMNS})
+    return gathered
 
 
-def _of_cell(cell: TrainedCell, found: dict[str, list[Row]], problems: list[str]) -> None:
+def _of_cell(cell: TrainedCell, found: dict[str, list[Row]], gathered: Gathered) -> None:
     """Add a cell's rows; what of it cannot be trusted is a problem, and no row."""
     try:
         found["epochs"] += rows.epochs(cell)
     except StoreError as error:
-        problems.append(str(error))
+        gathered.problems.append(str(error))
     found["flags"] += rows.flags(cell)
     if cell.record["status"] != "ok":
         found["results"].append(rows.without_outcome(cell))
@@ -108,10 +111,13 @@ def _of_cell(cell: TrainedCell, found: dict[str, list[Row]], problems: list[str]
     for path in cell.folder.evaluations():
         try:
             evaluation = read_evaluation(path)
+            if evaluation["status"] != "ok":
+                gathered.unfinished[path] = evaluation
             if evaluation["status"] == "running":
                 continue  # not there yet
             if not is_of(evaluation, cell.record):
-                problems.append(f"{path} is of weights that the cell no longer has; not used")
+                said = "is of weights that the cell no longer has; not used"
+                gathered.problems.append(f"{path} {said}")
                 continue
             if rows.needs_outcomes(evaluation):
                 outcomes = read_outcomes(path, evaluation)
@@ -124,7 +130,7 @@ def _of_cell(cell: TrainedCell, found: dict[str, list[Row]], problems: list[str]
             found["flags"] += rows.masking(cell, evaluation)
             found["measures"] += rows.measures(cell, evaluation)
         except StoreError as error:
-            problems.append(str(error))
+            gathered.problems.append(str(error))
     found["union"] += union.rows(cell, attacked)
 
 
@@ -148,10 +154,12 @@ def write_tables(results: Path) -> Gathered:
 
 
 def _frame(name: str, found: list[Row]) -> pd.DataFrame:
-    found = [
-        {column: printable(v) if isinstance(v, str) else v for column, v in row.items()}
-        for row in found
-    ]
+    texts = {value for row in found for value in row.values() if isinstance(value, str)}
+    if hidden := {text: printable(text) for text in texts if not text.isprintable()}:
+        found = [
+            {name: hidden.get(v, v) if isinstance(v, str) else v for name, v in row.items()}
+            for row in found
+        ]
     every = dict.fromkeys(column for row in found for column in row) if name == "epochs" else {}
     frame = pd.DataFrame(found, columns=[*dict.fromkeys((*COLUMNS[name], *every))])
     return frame.astype({column: "Int64" for column in COUNTS if column in frame})

@@ -15,7 +15,6 @@ from robench.analysis.rows import WORST
 from robench.analysis.summary import EVALUATION, TRAINING, Summary, labelled
 from robench.errors import StoreError
 
-
 _OF_SIDE = [
     "label", "cell", "seed", "checkpoint", "suite", "norm", "eps", "key", "verdict", "flag_random",
 ]  # fmt: skip

@@ -64,7 +64,7 @@ def find(results: Path, gathered: Gathered) -> Report:
         measured(with_mce(frames["measures"]), frames["curves"]),
         transfers,
         [claims.examine(claim, frames, results) for claim in claims.read_claims(results)],
-        gaps(results, gathered.cells),
+        gaps(results, gathered.cells, gathered.unfinished),
         problems,
     )
     found.sections.extend(_sections(found))

@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -127,10 +127,15 @@ def content_of(path: Path) -> bytes:
 
 def is_deep(content: object, levels: int = _DEEPEST) -> bool:
     """Whether lists and tables are nested deeper than anything that robench writes."""
-    if not isinstance(content, dict | list):
-        return False
-    inside = content.values() if isinstance(content, dict) else content
-    return levels == 0 or any(is_deep(value, levels - 1) for value in inside)
+    level = [content]
+    for _ in range(levels):
+        inside = (one.values() if isinstance(one, dict) else one for one in level if _holds(one))
+        level = [value for values in inside for value in values]
+    return any(map(_holds, level))
+
+
+def _holds(content: object) -> TypeGuard[dict[str, object] | list[object]]:
+    return isinstance(content, (dict, list))
 
 
 def digest(content: object) -> str:
