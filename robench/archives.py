@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,12 @@ import numpy.typing as npt
 from robench.errors import ForeignError
 
 _CHUNK = 1 << 20
+
+_START = 4096
+"""Bytes of an array's file that its header is among."""
+
+_PREAMBLE = 10
+"""Bytes in front of a header: magic, version, and two with its length."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Declared:
     """Bytes that it has, with its header."""
     said: int
     """Bytes that it should have."""
+    begins: int
+    """Where its numbers do."""
 
     def check_size(self) -> None:
         """Raise unless all of it is there.
@@ -51,7 +59,7 @@ def declared(path: Path, most: int) -> list[Declared]:
         found = []
         for member in archive.infolist():
             with archive.open(member) as stream:
-                found.append(_declared(member, stream))
+                found.append(_declared(member, stream.read(_START)))
     return found
 
 
@@ -70,29 +78,31 @@ def numbers(
         check_zip(archive, most)
         for member in archive.infolist():
             with archive.open(member) as stream:
-                array = _declared(member, stream)
+                start = stream.read(_START)
+                array = _declared(member, start)
                 check(array)
                 array.check_size()
-                values = np.frombuffer(stream.read(), array.dtype)
-            found[array.name.removesuffix(".npy")] = values
+                data = start + stream.read()
+            name = array.name.removesuffix(".npy")
+            found[name] = np.frombuffer(data, array.dtype, offset=array.begins)
     return found
 
 
-def _declared(member: zipfile.ZipInfo, stream: IO[bytes]) -> Declared:
-    """Of one array; the stream is where its numbers begin."""
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ForeignError("it is of a format that robench does not write")
-    length = stream.read(2)
-    header = length + stream.read(int.from_bytes(length, "little"))
-    shape, dtype = _header(header)
-    said = math.prod(shape) * dtype.itemsize + np.lib.format.MAGIC_LEN + len(header)
-    return Declared(member.filename, shape, dtype, member.file_size, said)
+def _declared(member: zipfile.ZipInfo, start: bytes) -> Declared:
+    """Of an array whose file starts so."""
+    begins = _PREAMBLE + int.from_bytes(start[_PREAMBLE - 2 : _PREAMBLE], "little")
+    shape, dtype = _header(start[:begins])
+    said = begins + math.prod(shape) * dtype.itemsize
+    return Declared(member.filename, shape, dtype, member.file_size, said, begins)
 
 
 @lru_cache(maxsize=64)
 def _header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Numpy asks Python's compiler, and a results folder says the same thousands of times."""
-    shape, _, dtype = np.lib.format.read_array_header_1_0(BytesIO(header))
+    """Numpy asks Python's compiler, and the files of a folder say the same thousands of times."""
+    stream = BytesIO(header)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ForeignError("it is of a format that robench does not write")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     return shape, dtype
 
 

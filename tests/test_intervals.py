@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from robench.intervals import wilson
 
@@ -21,6 +22,12 @@ def test_wilson_against_the_formula(pair: tuple[int, int]) -> None:
     assert high == pytest.approx(min(centre + half, 1), abs=1e-9)
     assert low <= p + 1e-12
     assert high >= p - 1e-12
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_against_scipy_to_the_last_bit(pair: tuple[int, int]) -> None:
+    interval = binomtest(*pair).proportion_ci(0.95, method="wilson")
+    assert wilson(*pair) == (interval.low, interval.high)
 
 
 def test_it_covers_the_truth_about_95_times_in_100() -> None:

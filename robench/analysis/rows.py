@@ -246,14 +246,14 @@ def epochs(cell: TrainedCell) -> list[Row]:
     """
     own = {name: cell.columns[name] for name in (*OF_CELL, "cell")}
     path, lines = cell.folder.curve, cell.record.get("curve")
-    if lines is None and not path.is_file():
+    if not (path.is_file() if lines is None else lines):
         return []
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if lines is None else lines
-        columns = _columns_of(lines) if lines else {}
+        columns = _columns_of(lines)
     except (ValueError, OSError, csv.Error) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
-    if lines and ("epoch" not in columns or own.keys() & columns.keys()):
+    if "epoch" not in columns or own.keys() & columns.keys():
         raise StoreError(f"{path} is no training curve; not used")
     return [
         own | dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
@@ -262,10 +262,10 @@ def epochs(cell: TrainedCell) -> list[Row]:
 
 def _columns_of(lines: list[str]) -> dict[str, list[Any]]:
     """The columns of a CSV file by name, numbers but for the stage; a row may end early."""
-    header, *rows = csv.reader(lines)
+    header, *rows = [row for row in csv.reader(lines) if row] or [[]]
     if len({*header}) < len(header) or any(len(row) > len(header) for row in rows):
         raise ValueError("its rows do not have the columns of its first line")
-    texts = zip(*(row + [""] * (len(header) - len(row)) for row in rows if row), strict=True)
+    texts = zip(*(row + [""] * (len(header) - len(row)) for row in rows), strict=True)
     found = dict(zip(header, texts, strict=True)) if rows else dict.fromkeys(header, ())
     return {name: [*of] if name == "stage" else _numbers(name, of) for name, of in found.items()}
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from robench.analysis import union
 from robench.analysis.rows import TrainedCell
 from robench.analysis.table import COUNTS
 from robench.analysis.union import COLUMNS, rows, unions
-from robench.evaluation.outcomes import Outcomes, pack
+from robench.evaluation.outcomes import Outcomes
 from robench.intervals import wilson
 from robench.settings import Plain
 from robench.store.records import CellFolder
@@ -28,7 +29,7 @@ CELL: dict[str, Any] = {
     "seed": 0, "train_norm": "Linf", "train_eps": "3/16", "train_limit": None, "cell": "a",
 }  # fmt: skip
 
-Made = tuple[Plain, Path]
+Made = union.Attacked
 
 
 def cell(**columns: object) -> TrainedCell:
@@ -36,7 +37,7 @@ def cell(**columns: object) -> TrainedCell:
 
 
 def attacked(
-    folder: Path, norm: str, stands: Sequence[int], right: Sequence[int] | None = None,
+    norm: str, stands: Sequence[int], right: Sequence[int] | None = None,
     origin: Sequence[int] | None = None, **changes: Any,
 ) -> Made:  # fmt: skip
     """An evaluation with a bit an image."""
@@ -51,13 +52,10 @@ def attacked(
     n = len(natural)
     images = np.array(origin if origin is not None else range(n))
     outcomes = Outcomes(masks, np.zeros(n, dtype=np.int64), images, np.zeros(n, dtype=bool))
-    path = folder / f"{len(list(folder.iterdir()))}.json"
-    path.with_suffix(".npz").write_bytes(pack(outcomes))
-    counts = {name: int(mask.sum()) for name, mask in masks.items()}
     record: Plain = {"status": "ok", "verdict": "upper-bound", "audit": None, "epoch": 9, "n": n}
-    record |= {"stands": counts, "carried": 0, "identity": identity}
+    record |= {"identity": identity}
     record |= {name: value for name, value in changes.items() if name in record}
-    return record, path
+    return record, outcomes
 
 
 def only(evaluations: Sequence[Made], **columns: object) -> dict[str, Any]:
@@ -65,12 +63,12 @@ def only(evaluations: Sequence[Made], **columns: object) -> dict[str, Any]:
     return row
 
 
-def test_an_image_has_to_stand_in_every_norm(tmp_path: Path) -> None:
+def test_an_image_has_to_stand_in_every_norm() -> None:
     row = only(
         [
-            attacked(tmp_path, "Linf", [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]),
-            attacked(tmp_path, "L2", [1, 1, 0, 1, 0], [1, 1, 1, 1, 0]),
-            attacked(tmp_path, "L1", [1, 0, 1, 1, 0], [1, 1, 1, 1, 0]),
+            attacked("Linf", [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]),
+            attacked("L2", [1, 1, 0, 1, 0], [1, 1, 1, 1, 0]),
+            attacked("L1", [1, 0, 1, 1, 0], [1, 1, 1, 1, 0]),
         ]
     )
     shares = [row[f"accuracy_{norm}"] for norm in USUAL]
@@ -82,12 +80,12 @@ def test_an_image_has_to_stand_in_every_norm(tmp_path: Path) -> None:
     assert set(row) <= set(COLUMNS)
 
 
-def test_several_suites_of_a_norm_are_their_worst_image_by_image(tmp_path: Path) -> None:
+def test_several_suites_of_a_norm_are_their_worst_image_by_image() -> None:
     row = only(
         [
-            attacked(tmp_path, "Linf", [1, 1, 0, 1]),
-            attacked(tmp_path, "Linf", [0, 1, 1, 1], suite="standard", verdict="full"),
-            attacked(tmp_path, "L2", [1, 1, 1, 0], suite="standard", verdict="full"),
+            attacked("Linf", [1, 1, 0, 1]),
+            attacked("Linf", [0, 1, 1, 1], suite="standard", verdict="full"),
+            attacked("L2", [1, 1, 1, 0], suite="standard", verdict="full"),
         ]
     )
     assert (row["accuracy_Linf"], row["accuracy_L2"], row["union_accuracy"]) == (0.5, 0.75, 0.25)
@@ -97,12 +95,11 @@ def test_several_suites_of_a_norm_are_their_worst_image_by_image(tmp_path: Path)
 
 @given(st.lists(st.tuples(*[st.booleans()] * 5), min_size=1, max_size=20))
 @hypothesis_settings(max_examples=30)
-def test_against_a_loop(tmp_path_factory: pytest.TempPathFactory, images: list[Any]) -> None:
+def test_against_a_loop(images: list[Any]) -> None:
     """Natural, Linf by two suites, L2, L1."""
-    folder = tmp_path_factory.mktemp("outcomes")
     right, a, b, c, d = (list(column) for column in zip(*images, strict=True))
     found = [("Linf", a), ("Linf", b), ("L2", c), ("L1", d)]
-    row = only([attacked(folder, norm, stands, right) for norm, stands in found])
+    row = only([attacked(norm, stands, right) for norm, stands in found])
     counts = dict.fromkeys(("natural", "Linf", "L2", "L1", "union"), 0)
     for one in images:
         natural, linf, l2, l1 = one[0], one[1] and one[2], one[3], one[4]
@@ -131,24 +128,24 @@ def test_against_a_loop(tmp_path_factory: pytest.TempPathFactory, images: list[A
         {"test_limit": 3},
     ],
 )
-def test_what_makes_no_union(other: dict[str, Any], tmp_path: Path) -> None:
+def test_what_makes_no_union(other: dict[str, Any]) -> None:
     changes = {"norm": "L2"} | other
     evaluations = [
-        attacked(tmp_path, "Linf", [1, 1, 0]), attacked(tmp_path, stands=[1, 0, 0], **changes)
+        attacked("Linf", [1, 1, 0]), attacked(stands=[1, 0, 0], **changes)
     ]  # fmt: skip
     assert list(rows(cell(), evaluations)) == []
-    evaluations[1] = attacked(tmp_path, "L2", [1, 0, 0])
+    evaluations[1] = attacked("L2", [1, 0, 0])
     assert len(list(rows(cell(), evaluations))) == 1
     assert list(rows(cell(dataset="unheard-of"), evaluations)) == []
 
 
-def test_other_test_images_are_never_put_together(tmp_path: Path) -> None:
-    here = attacked(tmp_path, "Linf", [1, 1, 1], origin=[4, 5, 6])
-    there = attacked(tmp_path, "L2", [0, 0, 0], origin=[4, 5, 7])
+def test_other_test_images_are_never_put_together() -> None:
+    here = attacked("Linf", [1, 1, 1], origin=[4, 5, 6])
+    there = attacked("L2", [0, 0, 0], origin=[4, 5, 7])
     assert list(rows(cell(), [here, there])) == []
-    fewer = attacked(tmp_path, "L2", [0, 0], origin=[4, 5])
+    fewer = attacked("L2", [0, 0], origin=[4, 5])
     assert list(rows(cell(), [here, fewer])) == []
-    also = [attacked(tmp_path, "L1", [1, 0, 1], origin=[4, 5, n]) for n in (6, 7)]
+    also = [attacked("L1", [1, 0, 1], origin=[4, 5, n]) for n in (6, 7)]
     found = list(rows(cell(), [here, there, *also]))
     assert [row["union_accuracy"] for row in found] == [pytest.approx(2 / 3), 0]
     assert found[0]["images"] != found[1]["images"]
@@ -160,14 +157,14 @@ def frame(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return table.astype({name: "Int64" for name in COUNTS if name in table})
 
 
-def made(folder: Path, masks: dict[str, list[int]], **columns: object) -> dict[str, Any]:
-    return only([attacked(folder, norm, stands) for norm, stands in masks.items()], **columns)
+def made(masks: dict[str, list[int]], **columns: object) -> dict[str, Any]:
+    return only([attacked(norm, stands) for norm, stands in masks.items()], **columns)
 
 
-def test_seeds_are_averaged_and_training_balls_are_lines(tmp_path: Path) -> None:
+def test_seeds_are_averaged_and_training_balls_are_lines() -> None:
     masks = [{"Linf": [1, 1, 1, 1], "L2": [1] * k + [0] * (4 - k)} for k in (1, 2, 3)]
-    found = [made(tmp_path, mask, seed=seed) for seed, mask in enumerate(masks)]
-    found.append(made(tmp_path, masks[2], train_norm="L2", train_eps="3/4"))
+    found = [made(mask, seed=seed) for seed, mask in enumerate(masks)]
+    found.append(made(masks[2], train_norm="L2", train_eps="3/4"))
     (table,) = unions(frame(found))
     l2, linf = table.lines  # the larger union first
     assert (l2.label, l2.trained, l2.seeds) == ("madry", "L2 3/4", (0,))
@@ -181,20 +178,20 @@ def test_seeds_are_averaged_and_training_balls_are_lines(tmp_path: Path) -> None
     assert table.radii == ["Linf 3/16", "L2 3/4"]
 
 
-def test_unlike_things_are_in_tables_of_their_own(tmp_path: Path) -> None:
+def test_unlike_things_are_in_tables_of_their_own() -> None:
     two = {"Linf": [1, 0], "L2": [1, 1]}
-    first = made(tmp_path, two)
+    first = made(two)
     for changes in ({"dataset": "mnist"}, {"model": "other"}, {"recipe_key": "x"}, {"data": "x"}):
         assert len(unions(frame([first, {**first, **changes, "method": "other"}]))) == 2
-    assert len(unions(frame([first, made(tmp_path, two | {"L1": [1, 1]}, method="other")]))) == 2
-    stronger = [attacked(tmp_path, n, s, suite="standard") for n, s in two.items()]
+    assert len(unions(frame([first, made(two | {"L1": [1, 1]}, method="other")]))) == 2
+    stronger = [attacked(n, s, suite="standard") for n, s in two.items()]
     assert len(unions(frame([first, only(stronger, method="other")]))) == 2
     assert len(unions(frame([first, {**first, "method": "other"}]))) == 1
 
 
-def test_the_best_checkpoint_stands_for_the_last(tmp_path: Path) -> None:
+def test_the_best_checkpoint_stands_for_the_last() -> None:
     both = [
-        only([attacked(tmp_path, n, s, checkpoint=name) for n in ("Linf", "L1")])
+        only([attacked(n, s, checkpoint=name) for n in ("Linf", "L1")])
         for name, s in (("last", [0, 0]), ("best", [1, 0]))
     ]
     (table,) = unions(frame(both))
@@ -203,14 +200,12 @@ def test_the_best_checkpoint_stands_for_the_last(tmp_path: Path) -> None:
     assert (table.checkpoint, table.lines[0].union.mean) == ("last", 0)
 
 
-def test_an_audit_that_grew_is_shown_with_those_that_did_not(tmp_path: Path) -> None:
+def test_an_audit_that_grew_is_shown_with_those_that_did_not() -> None:
     found = [
         only(
             [
-                attacked(
-                    tmp_path, "Linf", [1, 0], verdict=verdict, audit={"looked": 2, "bound": 0}
-                ),
-                attacked(tmp_path, "L2", [1, 0], verdict="full"),
+                attacked("Linf", [1, 0], verdict=verdict, audit={"looked": 2, "bound": 0}),
+                attacked("L2", [1, 0], verdict="full"),
             ],
             method=method,
         )
