@@ -44,8 +44,7 @@ def gaps(
     ]
     for path, evaluation in unfinished.items():
         name = path.parents[1].name
-        grid = asked_by.get(name)
-        found.append(_evaluation(there[name], path, evaluation, results, grid))
+        found.append(_evaluation(there[name], path, evaluation, results, asked_by.get(name)))
     for name, evaluations in wanted.items():
         command = _grid(asked_by[name], results)
         cell = there.get(name)

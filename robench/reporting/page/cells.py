@@ -37,7 +37,7 @@ class CellPage:
     settings: dict[str, str]
     environment: dict[str, str]
     curve: Chart | None
-    outcomes: list[dict[str, Any]]
+    outcomes: Rows
     """Rows of results.csv, those of one evaluation after the other."""
     traceback: str
 
