@@ -13,13 +13,14 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from benchmarks import attacks
+from benchmarks import attacks, report
 from benchmarks.nets import Subject
 from benchmarks.parity import memory, sides, sweep, table, verdicts
 from benchmarks.parity.journal import SEEDS, Extent, Journal, play
 from benchmarks.parity.rounds import Contest, Measured, Round, Side
 from benchmarks.parity.sides import Budget
 from benchmarks.parity.table import Row
+from robench.analysis.table import gather
 from robench.threat import Threat
 
 SCRIPT = Path(attacks.__file__)
@@ -249,3 +250,12 @@ def test_a_sweep_is_measured_against_its_largest_radius(on: Subject) -> None:
     Console(width=160, file=printed).print(sweep.table([one]))
     assert f"{one.ratio:.2f}x" in printed.getvalue()
     assert "{} / {}".format(*one.stand) in printed.getvalue()
+
+
+def test_cells_made_up_for_a_report_are_trusted(tmp_path: Path) -> None:
+    report.make(tmp_path, methods=4, seeds=2, images=20)
+    found = gather(tmp_path)
+    assert not found.problems
+    assert [cell.record["status"] for cell in found.cells].count("failed") == 1
+    assert len(found.frames["classes"]["key"].unique()) == 7 * 4
+    assert len(found.frames["epochs"]) == 8 * report.EPOCHS
