@@ -283,6 +283,8 @@ def _over_seeds(shares: list[float]) -> Estimate:
 
 def _suites(results: pd.DataFrame) -> pd.Series:
     """The suite's name, with a digest where several things go by it."""
+    if results["suite"].isna().all():  # nothing was attacked
+        return results["suite"]
     several = results.groupby("suite")["suite_key"].transform("nunique") > 1
     return results["suite"] + (" @" + results["suite_key"]).where(several, "")
 

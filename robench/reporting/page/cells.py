@@ -9,15 +9,17 @@ import pandas as pd
 
 from robench import settings
 from robench.analysis.rows import WORST, TrainedCell
-from robench.reporting.charts.chart import Axis, Chart, Series, values
+from robench.reporting.charts.chart import Axis, Chart, Series, Stroke, values
 from robench.reporting.figures.heading import percents
 from robench.settings import Plain
 from robench.store.grid import flat
 
-_WHERE = ("device", "torch", "python", "robench", "commit", "platform", "threads", "started")
+_WHERE = ("device", "torch", "python", "robench", "commit", "platform", "threads")
 
-_VALIDATED = {"validation_natural": "natural", "validation_robust": "robust"}
-"""Columns of the curve, and what its lines are called."""
+_OUTCOME = ("checkpoint", "suite", "norm", "eps", "n", "n_right", "n_stands", "seconds")
+
+_VALIDATED: dict[str, Stroke] = {"validation_natural": "--", "validation_robust": "-"}
+"""Columns of the curve, and how they are drawn."""
 
 Rows = list[dict[Hashable, Any]]
 
@@ -35,22 +37,35 @@ class CellPage:
     reason: str
     facts: dict[str, str]
     settings: dict[str, str]
-    environment: dict[str, str]
+    recipe: int
+    """Which of the page's recipes."""
+    environment: int
+    """Which of its environments."""
     curve: Chart | None
     outcomes: Rows
     """Rows of results.csv, those of one evaluation after the other."""
     traceback: str
 
 
-def cell_pages(
-    cells: list[TrainedCell], results: pd.DataFrame, epochs: pd.DataFrame
-) -> Iterator[CellPage]:
-    """One for every cell that can be trusted."""
+@dataclass(frozen=True)
+class CellPages:
+    """All of them, and what most have in common, said once."""
+
+    pages: list[CellPage]
+    recipes: list[dict[str, str]]
+    environments: list[dict[str, str]]
+
+
+def cell_pages(cells: list[TrainedCell], results: pd.DataFrame, epochs: pd.DataFrame) -> CellPages:
+    """A page for every cell that can be trusted."""
     worst = results[(results["attack"] == WORST) & (results["status"] == "ok")]
-    rows, lines = _by_cell(worst), _by_cell(epochs[["cell", "epoch", *_VALIDATED]])
+    rows = _by_cell(worst[["cell", *_OUTCOME]])
+    lines = _by_cell(epochs[["cell", "epoch", *_VALIDATED]])
+    found = CellPages([], [], [])
     for cell in cells:
         name = cell.folder.path.name
-        yield _page(cell, rows[name], lines[name])
+        found.pages.append(_page(cell, rows[name], lines[name], found))
+    return found
 
 
 def _by_cell(frame: pd.DataFrame) -> defaultdict[str, Rows]:
@@ -60,9 +75,17 @@ def _by_cell(frame: pd.DataFrame) -> defaultdict[str, Rows]:
     return found
 
 
-def _page(cell: TrainedCell, worst: Rows, epochs: Rows) -> CellPage:
+def _number(of: dict[str, str], among: list[dict[str, str]]) -> int:
+    """Its place in a list, counted from 1, to which it is added if it is new."""
+    if of not in among:
+        among.append(of)
+    return 1 + among.index(of)
+
+
+def _page(cell: TrainedCell, worst: Rows, epochs: Rows, others: CellPages) -> CellPage:
     record = cell.record
     identity = record["identity"]
+    environment = _flat({k: record["environment"].get(k) for k in _WHERE})
     return CellPage(
         name=cell.folder.path.name,
         label=record["label"],
@@ -71,8 +94,9 @@ def _page(cell: TrainedCell, worst: Rows, epochs: Rows) -> CellPage:
         status=record["status"],
         reason=record["reason"],
         facts=dict(_facts(record)),
-        settings=_flat({"": identity["settings"], "recipe": identity["recipe"]}),
-        environment=_flat({"": {k: record["environment"].get(k) for k in _WHERE}}),
+        settings=_flat(identity["settings"]),
+        recipe=_number(_flat(identity["recipe"]), others.recipes),
+        environment=_number(environment, others.environments),
         curve=_curve(record, epochs),
         outcomes=worst,
         traceback=str(record.get("traceback", "")),
@@ -96,13 +120,10 @@ def _facts(record: Plain) -> Iterator[tuple[str, str]]:
         yield f"flag {trouble['flag']}", f"epoch {trouble['epoch']}: {trouble['detail']}"
 
 
-def _flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    pairs = (
-        pair for name, table in tables.items() for pair in flat(table, f"{name}." * bool(name))
-    )
+def _flat(table: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: settings.text(tuple(value) if isinstance(value, list) else value)
-        for name, value in pairs
+        for name, value in flat(table)
         if value is not None
     }
 
@@ -110,12 +131,11 @@ def _flat(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def _curve(record: Plain, epochs: Rows) -> Chart | None:
     """Natural and robust accuracy on validation images."""
     series = []
-    for column, name in _VALIDATED.items():
+    for column, stroke in _VALIDATED.items():
         known = [(row["epoch"], row[column]) for row in epochs if not pd.isna(row[column])]
         if known:
             x, y = zip(*known, strict=True)
-            x, y = values(x), percents(y)
-            series.append(Series(label=name, x=x, y=y, stroke="--" if name == "natural" else "-"))
+            series.append(Series(x=values(x), y=percents(y), stroke=stroke, marked=False))
     if not series:
         return None
     return Chart(

@@ -30,6 +30,8 @@ def page(found: Report) -> str:
     look = found.look
     frames = found.gathered.frames
 
+    cells = cell_pages(found.gathered.cells, frames["results"], frames["epochs"])
+
     def drawn(figure: Figure) -> Markup:
         return Markup(screen.drawn(figure, look))
 
@@ -40,7 +42,9 @@ def page(found: Report) -> str:
         apart=apart(found),
         flags=FLAGS,
         rows=[*_rows(frames["results"])],
-        cells=[*cell_pages(found.gathered.cells, frames["results"], frames["epochs"])],
+        cells=cells.pages,
+        recipes=cells.recipes,
+        environments=cells.environments,
         drawn=drawn,
         shapes=Markup(screen.SHAPES),
         css=Markup(_file("page.css") + _shades()),
