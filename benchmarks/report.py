@@ -46,6 +46,9 @@ UP = 9
 
 _PATTERN = Path(__file__).parents[1] / "results" / "digits" / "cells"
 _RADII = ("1/8", "3/16")
+_PLACES = (("best", "3/16"), ("best", "1/8"), ("last", "3/16"), ("last", "1/8"))
+"""Checkpoints and radii that are attacked, the first few of them."""
+
 _HEADER = "epoch,stage,lr,loss,validation_natural,validation_robust,seconds,forwards,backwards"
 
 
@@ -73,8 +76,14 @@ def pattern() -> Pattern:
     return Pattern(read_record(folder / "cell.json"), read_record(evaluation))
 
 
-def make(results: Path, methods: int = METHODS, seeds: int = SEEDS, images: int = IMAGES) -> None:
-    """A results folder of ``methods`` times ``seeds`` cells."""
+def make(
+    results: Path,
+    methods: int = METHODS,
+    seeds: int = SEEDS,
+    images: int = IMAGES,
+    places: int = len(_PLACES),
+) -> None:
+    """A results folder of ``methods`` times ``seeds`` cells, each with so many evaluations."""
     random, like = np.random.default_rng(0), pattern()
     test = Test(random.integers(0, 10, images), random.normal(size=images))
     asked = {}
@@ -88,7 +97,7 @@ def make(results: Path, methods: int = METHODS, seeds: int = SEEDS, images: int 
             stronger = strength + random.normal(scale=0.05)
             asked[folder.path.name] = [
                 _evaluation(folder, record, _place(like.evaluation, *where), test, stronger, random)
-                for where in [(c, eps) for c in ("best", "last") for eps in _RADII]
+                for where in _PLACES[:places]
                 if record["status"] == "ok"
             ]
     keep(results, 'methods = "method"\n', asked)
@@ -236,12 +245,15 @@ def alone(of: Callable[..., Any], *given: object) -> Any:
 @click.option("--methods", default=METHODS, show_default=True)
 @click.option("--seeds", default=SEEDS, show_default=True)
 @click.option("--images", default=IMAGES, show_default=True, help="Of each evaluation.")
-def main(methods: int, seeds: int, images: int) -> None:
+@click.option("--evaluations", type=click.IntRange(1, len(_PLACES)), default=len(_PLACES),
+              show_default=True, help="Of each cell.")  # fmt: skip
+def main(methods: int, seeds: int, images: int, evaluations: int) -> None:
     """All of it, as a table in Markdown."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results"
-        alone(make, results, methods, seeds, images)
-        click.echo(f"| {methods * seeds} cells, {images} images | CPU | memory |")
+        alone(make, results, methods, seeds, images, evaluations)
+        said = f"{methods * seeds} cells, {images:,} images, {evaluations} evaluations a cell"
+        click.echo(f"| {said} | CPU | memory |")
         click.echo("| --- | ---: | ---: |")
         for step in STEPS:
             spent = alone(measured, step, results)
