@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from robench.analysis.merging import Duplicates, Merged
     from robench.analysis.regression import Comparison
     from robench.reporting.found import Report
+    from robench.upkeep.merging import Duplicates, Merged
 
 __version__ = "0.1.0"
 
@@ -75,7 +75,7 @@ def merge(paths: Sequence[_Folder], into: _Folder, duplicates: Duplicates = "err
         robench.errors.ConfigError: a folder holds no cells, or there are duplicates.
         robench.errors.WriteError: the merged folder cannot be written.
     """
-    from robench.analysis.merging import merge
+    from robench.upkeep.merging import merge
 
     found = merge([Path(path) for path in paths], Path(into), duplicates)
     _warn(found.problems)

@@ -15,8 +15,8 @@ ROOMS = [
     "errors", "names", "printable", "archives", "radius", "versions", "settings", "imports",
     "loading", "plugins", "events", "keeping", "watch", "seeds", "device", "intervals", "threat",
     "data", "models", "adversary", "training", "store", "saving", "evaluation", "chosen", "plan",
-    "analysis", "reporting", "check", "entries", "networks", "work", "left", "mending", "run",
-    "executors", "reopen", "templates", "cli",
+    "analysis", "upkeep", "reporting", "check", "entries", "networks", "work", "left", "mending",
+    "run", "executors", "reopen", "templates", "cli",
 ]  # fmt: skip
 """In the order in which data flows: a room may use those above it, never those below."""
 
@@ -29,8 +29,8 @@ LIGHT = [
     "robench.reporting.report", "robench.reporting.transfer", "robench.cli.transfer_command",
     "robench.cli.main", "robench.cli.list_command", "robench.cli.status_command",
     "robench.cli.report_command", "robench.cli.show_command", "robench.evaluation.flags",
-    "robench.analysis.regression", "robench.analysis.contrast", "robench.analysis.merging",
-    "robench.analysis.cleaning", "robench.analysis.robustbench", "robench.cli.compare_command",
+    "robench.analysis.regression", "robench.analysis.contrast", "robench.upkeep.merging",
+    "robench.upkeep.cleaning", "robench.analysis.robustbench", "robench.cli.compare_command",
     "robench.cli.diff_command", "robench.cli.merge_command", "robench.cli.clean_command",
     "robench.cli.export_command",
     "robench.evaluation.probes.chance", "robench.evaluation.probes.read_off",

@@ -10,7 +10,7 @@ from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, RESULTS, folder
 
 if TYPE_CHECKING:
-    from robench.analysis.leftovers import Kind
+    from robench.upkeep.leftovers import Kind
 
 
 @click.command("clean", context_settings=CONTEXT, short_help="Remove failures, or orphans.")
@@ -28,7 +28,7 @@ def command(results: Path, failed: bool, orphans: bool, yes: bool) -> int:
     """
     from rich.filesize import decimal
 
-    from robench.analysis.cleaning import clean, look
+    from robench.upkeep.cleaning import clean, look
 
     if failed == orphans:
         raise click.UsageError("say what: either --failed or --orphans")

@@ -9,7 +9,7 @@ from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, folder
 
 if TYPE_CHECKING:
-    from robench.analysis.merging import Duplicates
+    from robench.upkeep.merging import Duplicates
 
 
 @click.command("merge", context_settings=CONTEXT, short_help="One results folder of several.")
@@ -25,7 +25,7 @@ def command(sources: tuple[Path, ...], into: Path, duplicates: "Duplicates") -> 
     later ones go to FOLDER/duplicates, which robench report reads. Nothing is averaged. Leaves
     with 1 when a file cannot be trusted, and is left out.
     """
-    from robench.analysis.merging import merge
+    from robench.upkeep.merging import merge
 
     found = merge(sources, into, duplicates)
     for line in found.duplicates:

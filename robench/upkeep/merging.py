@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from robench import names
-from robench.analysis import copying, table
-from robench.analysis.layers import Layers, lay
+from robench.analysis import table
 from robench.analysis.transfer import FILE
 from robench.errors import ConfigError, StoreError
 from robench.store import asked
 from robench.store.records import CellFolder, cell_folders
+from robench.upkeep import copying
+from robench.upkeep.layers import Layers, lay
 
 Duplicates = Literal["error", "last", "all"]
 """What becomes of a cell with other weights, or an evaluation with other outcomes: nothing is

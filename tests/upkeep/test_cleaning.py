@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from robench.analysis.cleaning import clean, look
-from robench.analysis.leftovers import Kind
 from robench.errors import ConfigError
 from robench.store.locks import LEASE, Lock
 from robench.store.records import read_record, write_record
+from robench.upkeep.cleaning import clean, look
+from robench.upkeep.leftovers import Kind
 from tests.committed import cell, evaluation, failed, files, retrained, taken
 
 MADRY, NATURAL = "madry-digits-digitscnn-s0", "natural-digits-digitscnn-s0"
@@ -144,7 +144,7 @@ def test_a_lock_that_is_taken_after_the_first_look_counts(
     failed(path / "cell.json")
     (path / "damaged").mkdir()
     (path / "damaged" / "x").touch()
-    monkeypatch.setattr("robench.analysis.cleaning.heartbeat", lambda lock: None)
+    monkeypatch.setattr("robench.upkeep.cleaning.heartbeat", lambda lock: None)
     before = files(results)
     with Lock(path / ".lock").held():
         done = clean(results, kind)

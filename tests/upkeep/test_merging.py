@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from robench.analysis import copying
-from robench.analysis.merging import Duplicates, merge
 from robench.analysis.table import Gathered, read
 from robench.errors import ConfigError
 from robench.store.asked import asked, keep
 from robench.store.files import read_json
 from robench.store.locks import Lock
 from robench.store.records import read_record, write_record
+from robench.upkeep import copying
+from robench.upkeep.merging import Duplicates, merge
 from tests.committed import cell, evaluation, failed, fallen, files, retrained, taken
 
 MADRY, NATURAL, TRADES = (f"{name}-digits-digitscnn-s0" for name in ("madry", "natural", "trades"))

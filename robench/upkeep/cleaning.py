@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robench.analysis import table
-from robench.analysis.leftovers import Kind, Leftover, leftovers
 from robench.errors import ConfigError, StoreError, WriteError
 from robench.store.files import UNFINISHED
 from robench.store.locks import LEASE, Lock, heartbeat
 from robench.store.records import CellFolder
+from robench.upkeep.leftovers import Kind, Leftover, leftovers
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 
-from robench.analysis.layers import Found, Placed
 from robench.errors import StoreError
 from robench.evaluation.stored import is_of, trusted
 from robench.settings import Plain
@@ -11,6 +10,7 @@ from robench.store.cell import KEPT
 from robench.store.files import checksum, content_of, remove, sweep, write
 from robench.store.locks import Lock
 from robench.store.records import CellFolder, set_aside, write_record
+from robench.upkeep.layers import Found, Placed
 
 _BESIDE = ("train.csv", "log.txt", "events.jsonl")
 """What lies beside a cell's record and is not sealed by it."""

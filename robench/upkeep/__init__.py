@@ -1,0 +1,1 @@
+"""Results folders merged and cleaned: whole files, under their locks."""
