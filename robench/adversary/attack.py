@@ -92,9 +92,11 @@ def labelled(model: nn.Module, x: Tensor, y: Tensor, looks: int = 1) -> Tensor:
             raise AttackError("the model's logits are not finite")
         given = logits.argmax(1, keepdim=True)
         votes = votes + torch.zeros_like(logits).scatter(1, given, 1)
-    true = y[:, None]
-    wrong = votes.scatter(1, true, -1).argmax(1)
-    return torch.where(votes.gather(1, true).squeeze(1) > looks / 2, y, wrong)
+    known = y < votes.shape[1]  # a network may have fewer classes than there are labels
+    true = torch.where(known, y, 0)[:, None]
+    right = known & (votes.gather(1, true).squeeze(1) > looks / 2)
+    wrong = torch.where(known[:, None], votes.scatter(1, true, -1), votes).argmax(1)
+    return torch.where(right, y, wrong)
 
 
 def out_of_memory(error: BaseException) -> bool:

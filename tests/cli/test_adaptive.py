@@ -53,7 +53,8 @@ def test_every_suite_includes_it_after_its_first_attack(robench: Robench, weak: 
     assert attacks["weak"] == ["pgd-20", "adaptive", "pgd-20-margin", "worst"]
     assert attacks["madry"] == ["pgd-20", "pgd-20-margin", "worst"]
     robench("report")
-    page = Path("results/local/report/report.md").read_text(encoding="utf-8")
+    (path,) = Path("results/local/report/tables").glob("digits-*.md")
+    page = path.read_text(encoding="utf-8")
     (head,) = [line for line in page.splitlines() if line.startswith("| method")]
     assert head == "| method | natural | pgd-20 | adaptive | worst | gap |"
     (madry,) = [line for line in page.splitlines() if line.startswith("| madry")]

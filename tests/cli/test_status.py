@@ -65,4 +65,4 @@ def test_folder_from_the_environment(robench: Robench, monkeypatch: pytest.Monke
     assert robench("status").code == 2
     monkeypatch.setenv("ROBENCH_RESULTS", "elsewhere")
     assert robench("status").out.splitlines()[-1] == "elsewhere"
-    assert robench("report").out.splitlines()[-1] == "elsewhere/report/report.md"
+    assert robench("report").out.splitlines()[-1] == "elsewhere/report/index.html"
