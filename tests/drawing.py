@@ -2,22 +2,24 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 from unittest import mock
 
-from matplotlib.figure import Figure
+from robench.reporting.charts import font, paper
+from robench.reporting.charts.chart import Figure
+from robench.reporting.charts.look import Look
 
-from robench.reporting.charts import font
 
-
-def _lay_out(figure: Figure, target: Any, *, format: str, **_: Any) -> None:
-    if format == "pdf":  # once is enough
-        figure.draw_without_rendering()
+def _lay_out(figure: Figure, look: Look) -> bytes:
+    paper.laid_out(figure, look).draw_without_rendering()
+    return b""
 
 
 @contextlib.contextmanager
 def quickly_drawn() -> Iterator[None]:
     """While it holds, saving a figure only lays it out."""
-    whole = mock.patch.object(font, "families", return_value=["DejaVu Sans"])  # no time to cut it
-    with whole, mock.patch.object(Figure, "savefig", _lay_out):
+    with (
+        mock.patch.object(font, "of", return_value=["DejaVu Sans"]),  # no time to cut it
+        mock.patch.object(paper, "page", _lay_out),
+        mock.patch.object(paper, "pixels", return_value=b""),
+    ):
         yield

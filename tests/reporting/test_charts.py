@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from pypdfium2 import PdfDocument
 
 from robench.reporting.charts import paper, screen
 from robench.reporting.charts.chart import Axis, Chart, Heat, Panels, Pictures, Rule, Series
@@ -102,6 +104,11 @@ def test_paper_has_three_files_and_truetype_fonts(
     assert pdf.startswith(b"%PDF")
     assert b"/Type3" not in pdf
     assert b"CreationDate" not in pdf
+    with Image.open(path) as image, PdfDocument(pdf) as document:
+        assert image.size == pytest.approx(
+            [at * paper.DPI / 72 for at in document[0].get_size()], abs=1
+        )
+        assert np.asarray(image.convert("L")).min() < 128  # something is there
 
 
 def test_what_has_not_changed_is_not_drawn_again(tmp_path: Path) -> None:

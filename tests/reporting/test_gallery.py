@@ -15,6 +15,7 @@ from robench.evaluation.examples import Examples
 from robench.reporting.charts import paper
 from robench.reporting.figures import gallery
 from robench.store.records import CellFolder
+from tests.drawing import quickly_drawn
 
 RECORDS: dict[str, dict[str, Any]] = {
     "cell.json": {
@@ -47,19 +48,14 @@ def examples(fell: int, channels: int) -> Examples:
 def drawn(
     found: Examples, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Figure, pd.DataFrame]:
-    figures: list[Figure] = []
-
-    def lay_out(figure: Figure, *_: object, **__: object) -> None:
-        figure.draw_without_rendering()
-        figures.append(figure)
-
-    monkeypatch.setattr(Figure, "savefig", lay_out)
     monkeypatch.setattr(gallery, "read", lambda *_: found)
     cell = TrainedCell(CellFolder(folder), RECORDS["cell.json"], {})
     chart = gallery.chart(cell, folder / "one.json", RECORDS["one.json"])
-    path = paper.save(chart, {}, folder / "gallery")
+    with quickly_drawn():
+        path = paper.save(chart, {}, folder / "gallery")
+        figure = paper.laid_out(chart, {})
     assert path == folder / "gallery.png"
-    return figures[0], pd.read_csv(path.with_suffix(".csv"))
+    return figure, pd.read_csv(path.with_suffix(".csv"))
 
 
 def pictures(figure: Figure) -> list[npt.NDArray[Any]]:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from rich.console import Console
 
@@ -13,6 +12,7 @@ from robench.analysis.transfer import OTHERS, Matrix, Sign
 from robench.reporting import markdown, transfer
 from robench.reporting.charts import paper
 from robench.reporting.figures import transfer as figure
+from tests.drawing import quickly_drawn
 
 NAMES = ["natural", "madry", "trades[beta=1]", "awp[inner=trades]", "a", "b", "c", "d"]
 SHARED: dict[str, object] = {
@@ -63,14 +63,11 @@ def test_a_terminal_of_80_columns_shows_every_number_and_name(count: int) -> Non
         assert all(part in text for part in name.split())
 
 
-def test_the_figure_has_every_number_and_frames_the_diagonal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+def test_the_figure_has_every_number_and_frames_the_diagonal(tmp_path: Path) -> None:
     found = matrix(8)
-    path = paper.save(figure.chart(found), {}, tmp_path / "matrix")
-    (axes,) = drawn[0].axes
+    with quickly_drawn():
+        path = paper.save(figure.chart(found), {}, tmp_path / "matrix")
+        (axes,) = paper.laid_out(figure.chart(found), {}).axes
     numbers = [text.get_text() for text in axes.texts]
     assert len(numbers) == 8 * 10 - 1
     assert numbers[:8] == ["95"] * 8

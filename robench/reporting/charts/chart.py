@@ -43,6 +43,8 @@ class Series:
     """For what stands beside what the figure is about."""
     said: str = ""
     """Beside its first point."""
+    raised: float = 0.0
+    """How far above that point it stands, as y counts."""
     notes: tuple[str, ...] = ()
     """What the page says of each point when asked; empty: its numbers."""
 

@@ -133,10 +133,8 @@ def _series(series: Series, look: Look, x: Scale, y: Scale) -> str:
             place = f'x="{a:.1f}" y="{b:.1f}"'
             parts.append(f'<use href="#m{marker}" {place}><title>{escape(note)}</title></use>')
     if series.said:
-        a, b = at[0]
-        parts.append(
-            f'<text class="said" x="{a + 5:.1f}" y="{b - 5:.1f}">{escape(series.said)}</text>'
-        )
+        a, b = x.at(series.x[0]) + 5, y.at(series.y[0] + series.raised) - 5
+        parts.append(f'<text class="said" x="{a:.1f}" y="{b:.1f}">{escape(series.said)}</text>')
     return "".join([*parts, "</g>"])
 
 

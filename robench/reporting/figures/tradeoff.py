@@ -1,5 +1,6 @@
 """Natural against robust accuracy, and which methods no other beats in both."""
 
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -11,6 +12,9 @@ from robench.reporting.figures.heading import attacked, ball, heading, percents,
 CROWDED = 12
 """Methods above which only those of the front have their names and intervals beside them."""
 
+LETTERS = 0.07
+"""How high a line of words is, as a share of the points' range."""
+
 
 def chart(summary: Summary) -> Chart:
     """A point a method; the Pareto front as a staircase."""
@@ -19,7 +23,7 @@ def chart(summary: Summary) -> Chart:
     rows = [row(line, summary.headline) | {"front": line.label in first} for line in lines]
     points = [_point(summary, line, bare=several and line.label not in first) for line in lines]
     if several:  # to be found among the many
-        points = [replace(p, said=p.label) if p.label in first else p for p in points]
+        points = _named(points, first)
     return Chart(
         kind="tradeoff",
         title=heading(summary, "Natural against robust accuracy"),
@@ -60,6 +64,17 @@ def _point(summary: Summary, line: Line, *, bare: bool) -> Series:
         notes=(said,),
     )
     return replace(point, low=(), high=(), left=(), right=()) if bare else point
+
+
+def _named(points: list[Series], first: list[str]) -> list[Series]:
+    """With the names of the front, each above the one before it, where nothing else is."""
+    room = LETTERS * (max(p.y[0] for p in points) - min(p.y[0] for p in points))
+    own, taken = {point.label: point for point in points}, -math.inf
+    for label in first:  # from the lowest up
+        point = own[label]
+        taken = max(point.y[0], taken + room)
+        own[label] = replace(point, said=label, raised=taken - point.y[0])
+    return list(own.values())
 
 
 def _staircase(summary: Summary, first: list[str]) -> Series:
