@@ -12,12 +12,12 @@ from typing import Any
 from robench import device
 from robench.adversary.attack import out_of_memory
 from robench.adversary.measure import Reading
-from robench.adversary.suite import TOGETHER
 from robench.data.load import Data
 from robench.evaluation import examples as shown
 from robench.evaluation.evaluate import Evaluated
 from robench.evaluation.outcomes import pack
 from robench.events import Finished
+from robench.names import TOGETHER
 from robench.plan import Job
 from robench.printable import printable
 from robench.settings import Plain, plain

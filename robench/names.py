@@ -1,10 +1,19 @@
-"""Names that users type: check them, and guess what was meant."""
+"""Names: those that tables keep for themselves; those that users type, checked and guessed."""
 
 import difflib
 import re
 from collections.abc import Iterable
 
 from robench.errors import ConfigError, RobenchError
+
+WORST = "worst"
+"""The row that closes a suite: what stands against all its attacks."""
+
+ADAPTIVE = "adaptive"
+"""The row of a method's own attack."""
+
+TOGETHER = "together"
+"""What all measures of a suite come to."""
 
 
 def known(

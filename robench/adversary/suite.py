@@ -16,17 +16,12 @@ from robench.adversary.packages import EXTRA
 from robench.adversary.standard import RAND, RAND_L1, STANDARD, STANDARD_L1, holds
 from robench.adversary.transfer import Crafted, crafted_on, sources
 from robench.errors import ConfigError, PluginError
+from robench.names import ADAPTIVE, TOGETHER, WORST
 from robench.radius import NORMS, THREATS, Norm
 from robench.seeds import derive, seeded
 from robench.settings import Plain
 from robench.threat import Threat
 from robench.versions import version
-
-ADAPTIVE = "adaptive"
-"""What tables call a method's own attack."""
-
-TOGETHER = "together"
-"""What tables call what all measures of a suite come to."""
 
 Verdict = Literal["full", "audited", "stochastic", "upper-bound", "none"]
 
@@ -104,7 +99,7 @@ class Suite:
         for name in (*self.attacks, *self.measures):
             if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
                 raise PluginError(f"attack {name!r} should be small letters, digits, . and -")
-            if name in ("natural", "worst", TOGETHER):
+            if name in ("natural", WORST, TOGETHER):
                 raise PluginError(f"an attack cannot be called {name!r}, the table's own word")
 
     @property

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from robench.analysis.failures import alike
-from robench.analysis.rows import WORST
 from robench.analysis.summary import EVALUATION, TRAINING, Summary, labelled
+from robench.names import WORST
 
 
 @dataclass(frozen=True)

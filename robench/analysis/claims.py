@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from robench.analysis.differences import Difference, of_values, paired
 from robench.analysis.images import records, stands
-from robench.analysis.rows import WORST
 from robench.analysis.summary import TRAINING, labelled
 from robench.errors import ConfigError
+from robench.names import WORST
 from robench.printable import printable
 from robench.store.grid import read_config
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from robench.analysis.differences import Outcome
 from robench.evaluation.outcomes import Outcomes, unpack
+from robench.names import TOGETHER
 from robench.store.cell import evaluation_name
 
 
@@ -26,6 +27,30 @@ def outcomes(row: Mapping[Any, Any], results: Path) -> Outcomes:
     suite = row["suite"].partition(" @")[0]
     file = evaluation_name({**row, "suite": suite}, row["key"])
     return unpack(results / "cells" / row["cell"] / "eval" / f"{file}.npz")
+
+
+def alone(row: Mapping[Any, Any], results: Path) -> dict[str, Outcome]:
+    """Which images, (N,), stand against each attack of a suite of measures, run on all of them.
+
+    Measures that say nothing of the kind are left out, and so is what all of them come to.
+
+    Raises:
+        StoreError: the file is missing or damaged.
+    """
+    measured = outcomes(row, results).measured
+    found = dict[str, Outcome]()
+    for name, of in measured.items():
+        kind, _, rest = name.partition(".")
+        attack, _, evidence = rest.rpartition(".")
+        if kind != "image" or attack == TOGETHER:
+            continue
+        if evidence == "stands":
+            found[attack] = of > 0
+        elif evidence == "queries":  # none broke it
+            found[attack] = of < 0
+        elif evidence == "distance":  # its curve goes to twice the radius that was read
+            found[attack] = of > measured[f"curve.{attack}.robust accuracy.x"][-1] / 2
+    return found
 
 
 def records(rows: pd.DataFrame) -> list[dict[Any, Any]]:

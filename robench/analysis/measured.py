@@ -1,12 +1,13 @@
 """From measures.csv and curves.csv to what a table and a figure show: one column a method."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from robench.analysis.summary import EVALUATION, TRAINING, Estimate, labelled
+from robench.names import TOGETHER
 
 SHARED = (*TRAINING, *EVALUATION, "checkpoint", "eps")
 """What the numbers of one table have in common."""
@@ -39,6 +40,8 @@ class Measured:
     """What failed and why."""
     note: str
     """What a reader of the numbers has to know; empty: that they are no robust accuracy."""
+    evaluations: tuple[Mapping[Any, Any], ...] = ()
+    """A row of each evaluation behind it, which says where its outcomes are."""
 
 
 def measured(measures: pd.DataFrame, curves: pd.DataFrame) -> list[Measured]:
@@ -63,6 +66,7 @@ def _measured(key: Iterable[Any], rows: pd.DataFrame, curves: pd.DataFrame) -> M
         tuple(_drawn(fine, curves)),
         tuple(_failure(row) for row in rows[rows["status"] != "ok"].to_dict("records")),
         str(rows["note"].fillna("").iloc[0]),
+        tuple(fine.drop_duplicates("key").to_dict("records")),
     )
 
 
@@ -72,7 +76,7 @@ def _names(rows: pd.DataFrame) -> pd.Series:
     if measures.nunique() < 2:
         return names.mask(names == "", measures)
     named = measures.mask(names != "", measures + ": " + names)
-    return named.mask(measures == "together", names)
+    return named.mask(measures == TOGETHER, names)
 
 
 def _column(rows: pd.DataFrame) -> dict[str, Estimate]:

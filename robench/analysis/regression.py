@@ -10,9 +10,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from robench.analysis import table
-from robench.analysis.rows import WORST
 from robench.errors import ConfigError
 from robench.intervals import wilson
+from robench.names import WORST
 from robench.printable import printable
 from robench.store.records import cell_folders
 

@@ -8,10 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from robench.analysis.rows import ADAPTIVE, TrainedCell, read_cell
+from robench.analysis.rows import TrainedCell, read_cell
 from robench.errors import ConfigError, StoreError
 from robench.evaluation.stored import is_of, read_evaluation
-from robench.names import in_a_file_name
+from robench.names import ADAPTIVE, in_a_file_name
 from robench.printable import printable
 from robench.settings import Plain
 from robench.store.files import write_text

@@ -13,17 +13,12 @@ from robench import settings
 from robench.errors import StoreError
 from robench.evaluation.outcomes import Outcomes
 from robench.intervals import wilson
+from robench.names import TOGETHER, WORST
 from robench.radius import parse_eps
 from robench.settings import Plain
 from robench.store.files import digest
 from robench.store.records import CellFolder, read_record
 from robench.training.recipe import RECIPES
-
-WORST = "worst"
-"""The row that closes a suite: what stands against all its attacks."""
-
-ADAPTIVE = "adaptive"
-"""The row of a method's own attack."""
 
 Row = dict[str, Any]
 
@@ -168,7 +163,7 @@ def measures(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
         return
     found = evaluation.get("measures", {})
     # What all come to stands below them.
-    for measure in sorted(found, key=lambda name: name == "together"):
+    for measure in sorted(found, key=lambda name: name == TOGETHER):
         for value in found[measure]["values"]:
             yield common | {"measure": measure} | value
 

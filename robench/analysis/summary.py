@@ -14,15 +14,18 @@ import numpy as np
 import pandas as pd
 
 from robench.analysis.failures import MISSING, Failure, absent, belonging, failures
-from robench.analysis.rows import ADAPTIVE, WORST
 from robench.errors import StoreError
 from robench.intervals import wilson
+from robench.names import ADAPTIVE, WORST
 
 TRAINING = (
     "dataset", "data", "model", "recipe", "recipe_key", "train_norm", "train_eps", "train_limit",
 )  # fmt: skip
 
 EVALUATION = ("suite", "suite_key", "packages", "norm", "sweep", "test_limit")
+
+VERDICTS = ("full", "audited", "stochastic", "upper-bound")
+"""Of suites, the strongest first."""
 
 _INNER = r"\b(?:inner\.)*inner=[\w-]+"
 """A setting that names the method in a wrapper."""
@@ -123,7 +126,15 @@ def summaries(results: pd.DataFrame) -> list[Summary]:
         found.append(_summary(shared, group, failed))
         orphans = orphans.drop(index=failed.index, errors="ignore")
     groups = orphans.groupby([*TRAINING, *EVALUATION], dropna=False, sort=True)
+    found.sort(key=_place)
     return found + [_only_failures(group) for _, group in groups]
+
+
+def _place(summary: Summary) -> tuple[str, ...]:
+    """Tables of the same trainings stand together, those of the strongest attacks first."""
+    shared = summary.shared
+    strength = VERDICTS.index(str(shared["verdict"]))
+    return (*(str(shared[name]) for name in TRAINING), str(strength))
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from robench.analysis.rows import Row, TrainedCell, suite_key
-from robench.analysis.summary import Estimate, labelled
+from robench.analysis.summary import VERDICTS, Estimate, labelled
 from robench.data.catalogue import DATASETS
 from robench.evaluation.outcomes import Mask, Outcomes
 from robench.intervals import wilson
@@ -33,9 +33,6 @@ SHARED = (
     "suite_key", "verdict", "test_limit", "images", "n",
 )  # fmt: skip
 """What the lines of one table have in common: not what they were trained against."""
-
-_VERDICTS = ("full", "audited", "stochastic", "upper-bound")
-"""From most to least."""
 
 Attacked = tuple[Plain, Outcomes]
 
@@ -115,7 +112,7 @@ def _outcome(attacked: dict[Norm, list[Attacked]]) -> Row:
         "radii": ", ".join(f"{n} {f[0][0]['identity']['eps']}" for n, f in attacked.items()),
         "suite": ", ".join(f"{n} by {_suites(found)}" for n, found in attacked.items()),
         "suite_key": digest(sorted(suite_key(e["identity"]) for e, _ in every))[:8],
-        "verdict": max(map(_verdict, attacked.values()), key=_VERDICTS.index),
+        "verdict": max(map(_verdict, attacked.values()), key=VERDICTS.index),
         "n": len(natural),
         "natural_accuracy": natural.mean(),
         **{f"accuracy_{norm}": mask.mean() for norm, mask in stands.items()},
@@ -140,7 +137,7 @@ def _verdict(found: Sequence[Attacked]) -> str:
     said = (
         "audited" if evaluation["audit"] else str(evaluation["verdict"]) for evaluation, _ in found
     )
-    return min(said, key=_VERDICTS.index)
+    return min(said, key=VERDICTS.index)
 
 
 def unions(frame: pd.DataFrame) -> list[UnionTable]:

@@ -11,9 +11,9 @@ import pandas as pd
 from robench.analysis.differences import Outcome
 from robench.analysis.failures import alike
 from robench.analysis.images import outcomes, records
-from robench.analysis.rows import WORST
 from robench.analysis.summary import EVALUATION, TRAINING, Summary, labelled
 from robench.errors import StoreError
+from robench.names import WORST
 
 _OF_SIDE = [
     "label", "cell", "seed", "checkpoint", "suite", "norm", "eps", "key", "verdict", "flag_random",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robench.adversary.attack import out_of_memory, right
 from robench.adversary.measure import Curve, Measure, Reading, Value
-from robench.adversary.suite import TOGETHER, Suite
+from robench.adversary.suite import Suite
 from robench.data.load import Data
 from robench.device import full_precision
 from robench.errors import AttackError
@@ -23,6 +23,7 @@ from robench.evaluation.probes.outputs import draws
 from robench.evaluation.trial import CHUNK, After, Cost
 from robench.keeping import Keeper, State
 from robench.models.passes import Passes, counted
+from robench.names import TOGETHER
 from robench.seeds import derive, seeded
 from robench.threat import Threat
 

@@ -1,4 +1,4 @@
-"""Which suite or norm breaks what others leave."""
+"""Which attack, suite or norm breaks what others leave."""
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,7 @@ def table(found: Agreement) -> Table:
     """A row and a column for each suite, norm and radius."""
     shared = found.shared
     return Table(
-        title=f"Agreement of attacks: {shared['dataset']}, {shared['model']}, trained at "
-        f"{shared['train_norm']} {shared['train_eps']}",
+        title=title(found),
         header=("falls to, but stands against", *found.names),
         rows=tuple(
             (name, *("-" if np.isnan(share) else f"{100 * share:.1f}" for share in shares))
@@ -24,6 +23,15 @@ def table(found: Agreement) -> Table:
             "of zeros leaves nothing that another breaks.",
         ),
     )
+
+
+def title(found: Agreement) -> str:
+    """What is compared, in a line."""
+    shared = found.shared
+    place = f"{shared['dataset']}, {shared['model']}"
+    trained = f"trained at {shared['train_norm']} {shared['train_eps']}"
+    by = f", all by {found.by}" if found.by else ""
+    return f"Agreement of attacks: {place}, {trained}{by}"
 
 
 def tidy(found: Agreement) -> pd.DataFrame:

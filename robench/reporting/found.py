@@ -85,7 +85,9 @@ def _sections(found: Report) -> Iterator[Section]:
             yield from sections.of_training(summary, found.gathered)
             traced |= cells
     yield from map(sections.of_agreement, agreements(compared))
-    yield from map(sections.of_measures, found.measured)
+    for numbers in found.measured:
+        yield sections.of_measures(numbers)
+        yield from _tried(found, sections.of_measured_attacks(numbers, found.results))
     yield from map(sections.of_transfer, found.transfers)
 
 
@@ -102,12 +104,18 @@ def _of_summary(found: Report, summary: Summary, sides: list[Side]) -> Iterator[
     """A table and what its images say."""
     gathered = found.gathered
     yield from sections.of_summary(summary, sides)
-    for part in (
+    yield from _tried(
+        found,
         sections.of_attacks(summary, gathered),
         sections.of_checkpoints(summary, gathered, found.results),
         sections.of_classes(summary, gathered),
         sections.of_images(summary, gathered),
-    ):
+    )
+
+
+def _tried(found: Report, *parts: Iterator[Section]) -> Iterator[Section]:
+    """Those that outcomes and images on disk bear out; of the others it is said why not."""
+    for part in parts:
         try:
             yield from part
         except StoreError as error:

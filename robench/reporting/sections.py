@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from robench.analysis.agreement import Agreement
+from robench.analysis.agreement import Agreement, between_attacks
 from robench.analysis.attacks import attacks
 from robench.analysis.classes import classes
 from robench.analysis.comparisons import comparisons
@@ -204,6 +204,16 @@ def of_measures(found: Measured) -> Section:
         rows=measures.tidy(found),
         figures=tuple(curves.charts(found)),
     )
+
+
+def of_measured_attacks(found: Measured, results: Path) -> Iterator[Section]:
+    """Which attack breaks what others leave, where each was run on every image.
+
+    Raises:
+        StoreError: outcomes are missing or damaged.
+    """
+    if agreed := between_attacks(found, results):
+        yield Section(of=name(found.shared), figures=(agreeing.chart(agreed),), below=True)
 
 
 def of_transfer(matrix: Matrix) -> Section:

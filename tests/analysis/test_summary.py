@@ -301,3 +301,15 @@ def test_fewer_seeds_than_others_are_said() -> None:
 @pytest.mark.parametrize(("n", "text"), [(200, "53.1"), (10_000, "53.12")])
 def test_decimals_that_the_images_can_carry(n: int, text: str) -> None:
     assert words.percent(0.53124, n) == text
+
+
+def test_the_strongest_suite_of_a_network_stands_first() -> None:
+    verdicts = {"quick": "upper-bound", "rand": "stochastic", "sampled": "audited", "whole": "full"}
+    rows = [
+        evaluation(90, 60, 50, suite=suite, suite_key=suite, verdict=verdict, dataset=dataset)
+        for dataset in ("mnist", "digits")
+        for suite, verdict in verdicts.items()
+    ]
+    found = [(s.shared["dataset"], s.shared["suite"]) for s in summaries(table(*rows))]
+    strongest = ["whole", "sampled", "rand", "quick"]
+    assert found == [(dataset, suite) for dataset in ("digits", "mnist") for suite in strongest]

@@ -1,7 +1,7 @@
-"""Which suite or norm breaks what others leave, as a heat map."""
+"""Which attack, suite or norm breaks what others leave, as a heat map."""
 
 from robench.analysis.agreement import Agreement
-from robench.reporting.agreement import table, tidy
+from robench.reporting.agreement import tidy, title
 from robench.reporting.charts.chart import Heat
 
 
@@ -10,7 +10,7 @@ def chart(found: Agreement) -> Heat:
     of = f"n={found.shared['n']}, {found.checkpoint} checkpoint"
     return Heat(
         kind="agreement",
-        title=f"{table(found).title}\n% of images that fall to the row and stand against the "
+        title=f"{title(found)}\n% of images that fall to the row and stand against the "
         f"column, {of}",
         across="stands against",
         down="falls to",

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from robench import settings
-from robench.analysis.rows import WORST, TrainedCell
+from robench.analysis.rows import TrainedCell
+from robench.names import WORST
 from robench.reporting.charts.chart import Axis, Chart, Series, Stroke, values
 from robench.reporting.figures.heading import percents
 from robench.settings import Plain

@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from robench import __version__
 from robench.analysis.images import records
-from robench.analysis.rows import WORST
 from robench.analysis.summary import labelled
 from robench.evaluation.flags import FLAGS
+from robench.names import WORST
 from robench.reporting.charts import screen
 from robench.reporting.charts.chart import Figure
 from robench.reporting.found import Report
