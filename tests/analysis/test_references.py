@@ -66,24 +66,6 @@ def test_entries_are_those_of_the_file_and_none_is_twice() -> None:
     assert len(set(said)) == len(said)
 
 
-def test_figures_agree_with_those_of_the_page_of_methods() -> None:
-    page = Path(__file__).parents[2] / "methods" / "references.toml"
-    names = {"WRN-28-10": "wrn-28-10", "WRN-34-10": "wrn-34-10", "ResNet-18": "resnet18",
-             "PreActResNet-18": "preactresnet18"}  # fmt: skip
-    ours = {(o.method, o.model, o.natural, o.robust) for o in PUBLISHED}
-    figures = [
-        (method, names[figure["network"]], figure.get("natural"), figure["robust"])
-        for method, found in tomllib.loads(page.read_text(encoding="utf-8")).items()
-        for figure in found
-        if figure["network"] in names
-    ]
-    assert len(figures) > 5
-    others = {"wrn-34-10": "wrn-32-10"}  # what RobustBench calls by another network's name
-    for method, model, natural, robust in figures:
-        known = {model, others.get(model, model)}
-        assert any((method, one, natural, robust) in ours for one in known), method
-
-
 def test_one_that_agrees_is_set_beside() -> None:
     (found,) = beside(entry())
     assert (found.line.label, found.eps) == ("madry", "3/16")
