@@ -61,6 +61,15 @@ def fallen(path: Path, count: int = 1) -> None:
     write_record(path, record | said)
 
 
+def shown(path: Path, first: int = 3) -> Path:
+    """Let an evaluation have kept what broke its first images: a file, here of any content."""
+    images = path.with_suffix(".images.safetensors")
+    images.write_bytes(f"what broke the first {first}".encode())
+    said = {"first": first, "fell": 1, "sha256": hashlib.sha256(images.read_bytes()).hexdigest()}
+    write_record(path, read_record(path) | {"images": said})
+    return images
+
+
 def failed(path: Path, status: str = "failed") -> None:
     """Make a record one of something that went wrong."""
     write_record(path, read_record(path) | {"status": status, "reason": "out of luck"})

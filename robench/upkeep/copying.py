@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from robench.errors import StoreError
-from robench.evaluation.stored import is_of, trusted
+from robench.evaluation.examples import beside as images_of
+from robench.evaluation.stored import has_examples, is_of, trusted
 from robench.settings import Plain
 from robench.store.cell import KEPT
 from robench.store.files import checksum, content_of, remove, sweep, write
@@ -74,6 +75,7 @@ def _remove(path: Path) -> None:
     """Remove an evaluation, the record first: what remains means nothing without it."""
     remove(path)
     remove(path.with_suffix(".npz"))
+    remove(images_of(path))
     for state in path.parent.glob(f"{path.stem}.state-*.pt"):
         remove(state)
 
@@ -121,13 +123,24 @@ def _evaluation(found: Found, to: Path, problems: list[str]) -> None:
             problems.append(f"{found.path} changed while it was read; left out")
             return
         write(to.with_suffix(".npz"), packed)
+        _images(found, to, problems)
     _state(found, to.parent)
     write_record(to, found.record)
 
 
-def _ended(record: Plain) -> tuple[str, str]:
-    """How an evaluation ended, and with which outcomes."""
-    return record["status"], record.get("outcomes", "")
+def _images(found: Found, to: Path, problems: list[str]) -> None:
+    """Copy what broke the first images, if it is there; without it every number stands."""
+    images = images_of(found.path)
+    if has_examples(found.path, found.record):
+        write(images_of(to), content_of(images))
+    elif images.is_file():
+        problems.append(f"{images} is damaged; left out")
+
+
+def _ended(record: Plain) -> tuple[str, str, str]:
+    """How an evaluation ended, with which outcomes and images."""
+    images = record.get("images") or {"sha256": ""}
+    return record["status"], record.get("outcomes", ""), images["sha256"]
 
 
 def _state(found: Found, to: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from robench.errors import StoreError
 from robench.evaluation.outcomes import Outcomes
-from robench.evaluation.stored import is_of, read_evaluation, read_outcomes
+from robench.evaluation.stored import has_examples, is_of, read_evaluation, read_outcomes
 from robench.settings import Plain
 from robench.store.records import CellFolder, cell_folders, read_record
 
@@ -122,6 +122,8 @@ def _place(cell: Placed, layers: list[Placed]) -> None:
                 layer.evaluations[name] = evaluation
                 break
             if _is_same(evaluation, there):
+                if _images(evaluation) > _images(there):
+                    layer.evaluations[name] = evaluation
                 break
 
 
@@ -154,6 +156,12 @@ def _is_same(evaluation: Found, there: Found) -> bool:
         return True
     one, other = (read_outcomes(found.path, found.record) for found in (evaluation, there))
     return _arrays_are_equal(one, other)
+
+
+def _images(evaluation: Found) -> int:
+    """Of how many of the first images there is what broke them."""
+    there = has_examples(evaluation.path, evaluation.record)
+    return int(evaluation.record["images"]["first"]) if there else 0
 
 
 def _arrays_are_equal(one: Outcomes, other: Outcomes) -> bool:

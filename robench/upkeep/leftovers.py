@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from robench.errors import StoreError
+from robench.evaluation.examples import beside as images_of
 from robench.evaluation.stored import is_of
 from robench.settings import Plain
 from robench.store.files import UNFINISHED
@@ -17,7 +18,8 @@ BAD = ("failed", "diverged")
 
 _WRITTEN = (
     "cell.json", "train.csv", "log.txt", "events.jsonl", "*.safetensors", "*.safetensors.sha256",
-    "cell.state-*.pt", "eval/*.json", "eval/*.npz", "eval/*.state-*.pt",
+    "cell.state-*.pt", "eval/*.json", "eval/*.npz", "eval/*.images.safetensors",
+    "eval/*.state-*.pt",
 )  # fmt: skip
 """What robench writes into a cell's folder; what somebody else put there is left alone."""
 
@@ -99,6 +101,9 @@ def _orphans(cell: CellFolder, record: Plain) -> Iterator[Leftover]:
     for path in sorted((cell.path / "eval").glob("*.npz")):
         if path.stem not in records:
             yield _leftover("outcomes without a record", (path,))
+    for path in sorted((cell.path / "eval").glob("*.images.safetensors")):
+        if path.name.removesuffix(".images.safetensors") not in records:
+            yield _leftover("images without a record", (path,))
     for path in sorted((cell.path / "eval").glob("*.state-*.pt")):
         if path.name.rpartition(".state-")[0] not in records:
             yield _leftover("a state without a record", (path,))
@@ -113,8 +118,9 @@ def _read(path: Path) -> Plain | None:
 
 
 def _of(record: Path) -> tuple[Path, ...]:
-    """An evaluation's record, its outcomes, and what it was to go on from."""
-    beside = (record.with_suffix(".npz"), *record.parent.glob(f"{record.stem}.state-*.pt"))
+    """An evaluation's record, its outcomes and images, and what it was to go on from."""
+    beside = [record.with_suffix(".npz"), images_of(record)]
+    beside += record.parent.glob(f"{record.stem}.state-*.pt")
     return (record, *(path for path in beside if path.is_file()))
 
 

@@ -12,7 +12,7 @@ from robench.store.locks import LEASE, Lock
 from robench.store.records import read_record, write_record
 from robench.upkeep.cleaning import clean, look
 from robench.upkeep.leftovers import Kind
-from tests.committed import cell, evaluation, failed, files, retrained, taken
+from tests.committed import cell, evaluation, failed, files, retrained, shown, taken
 
 MADRY, NATURAL = "madry-digits-digitscnn-s0", "natural-digits-digitscnn-s0"
 KINDS: list[Kind] = ["failed", "orphans"]
@@ -58,6 +58,7 @@ def test_nothing_fine_goes(kind: Kind, results: Path) -> None:
 
 def test_a_failed_training_goes_with_all_it_left(results: Path) -> None:
     path = cell(results, NATURAL)
+    shown(evaluation(path))
     failed(path / "cell.json", "diverged")
     state(path / "cell.json", "saved")
     (path / "log.txt").write_text("oh", encoding="utf-8")
@@ -73,9 +74,10 @@ def test_a_failed_training_goes_with_all_it_left(results: Path) -> None:
 
 def test_a_failed_evaluation_goes_alone(results: Path) -> None:
     path = evaluation(cell(results, MADRY))
+    images = shown(path)
     failed(path)
     saved = state(path, "saved")
-    assert gone(results, "failed") == {path.name, saved.name}
+    assert gone(results, "failed") == {path.name, images.name, saved.name}
 
 
 def test_what_somebody_put_beside_it_stays(results: Path) -> None:
@@ -90,10 +92,13 @@ def test_what_somebody_put_beside_it_stays(results: Path) -> None:
 def test_orphans_of_every_kind(results: Path) -> None:
     madry, natural = cell(results, MADRY), cell(results, NATURAL)
     alone = evaluation(madry, "best-standard-Linf-1_16")
+    images = shown(alone)
     alone.unlink()
+    shown(evaluation(madry, "best-standard-Linf-1_4"))
     without = evaluation(madry, "best-standard-Linf-1_8")
     without.with_suffix(".npz").unlink()
     older = evaluation(madry, "best-standard-Linf-3_16")
+    shown_by_older = shown(older)
     write_record(older, read_record(older) | {"weights": "0" * 64})
     forgotten = state(evaluation(natural))
     (natural / "damaged").mkdir()
@@ -105,7 +110,8 @@ def test_orphans_of_every_kind(results: Path) -> None:
     torn = natural / "eval" / ".x.json.tmp"
     torn.touch()
     assert gone(results, "orphans") == {
-        alone.with_suffix(".npz").name, without.name, older.name, older.with_suffix(".npz").name,
+        alone.with_suffix(".npz").name, images.name, without.name, older.name,
+        older.with_suffix(".npz").name, shown_by_older.name,
         forgotten.name, "best.safetensors", "log.txt",
     }  # fmt: skip
     assert not torn.exists()

@@ -14,7 +14,7 @@ from robench.store.locks import Lock
 from robench.store.records import read_record, write_record
 from robench.upkeep import copying
 from robench.upkeep.merging import Duplicates, merge
-from tests.committed import cell, evaluation, failed, fallen, files, retrained, taken
+from tests.committed import cell, evaluation, failed, fallen, files, retrained, shown, taken
 
 MADRY, NATURAL, TRADES = (f"{name}-digits-digitscnn-s0" for name in ("madry", "natural", "trades"))
 
@@ -85,6 +85,31 @@ def test_the_same_outcomes_packed_otherwise_are_equal(one: Path, other: Path, in
     assert sha256 != read_record(path)["outcomes"]
     write_record(path, read_record(path) | {"outcomes": sha256})
     assert not merge([one, other], into).duplicates
+
+
+@pytest.mark.parametrize("duplicates", ["error", "last", "all"])
+@pytest.mark.parametrize("first", [True, False])
+def test_images_come_from_whoever_has_them(
+    first: bool, duplicates: Duplicates, one: Path, other: Path, into: Path
+) -> None:
+    few = shown(evaluation(cell(one if first else other, MADRY)), 3)
+    many = shown(evaluation(cell(other if first else one, MADRY)), 5)
+    merge([one], into)
+    assert files(into) == files(one)
+    merge([other], into, duplicates)
+    merge([one], into, duplicates)
+    assert not merge([one, other], into, duplicates).duplicates
+    assert files(cell(into, MADRY)) == files(cell(many.parents[3], MADRY))
+    assert (cell(into, MADRY) / "eval" / few.name).read_bytes() == many.read_bytes()
+
+
+def test_damaged_images_are_left_out(one: Path, into: Path) -> None:
+    images = shown(evaluation(cell(one, MADRY)))
+    images.write_bytes(b"others")
+    (problem,) = merge([one], into).problems
+    assert problem == f"{images} is damaged; left out"
+    assert not (cell(into, MADRY) / "eval" / images.name).exists()
+    assert rows(into) == rows(one)
 
 
 def test_weights_come_from_whoever_has_them(one: Path, other: Path, into: Path) -> None:
@@ -196,12 +221,13 @@ def test_interrupted_anywhere_it_ends_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one, other = (taken(tmp_path / name, MADRY) for name in ("one", "other"))
-    for folder in (one, other):
+    for first, folder in enumerate((one, other), 2):
         retrained(cell(folder), b"weights")
         for path in sorted((cell(folder) / "eval").glob("*.json")):
             if not path.name.startswith("best-standard-Linf-3"):
                 path.unlink()
                 path.with_suffix(".npz").unlink()
+        shown(evaluation(cell(folder)), first)
     change(other)
     merge([one], tmp_path / "whole")
     merge([other], tmp_path / "whole", duplicates)
