@@ -7,7 +7,9 @@ from robench.reporting.charts.chart import Heat
 
 def chart(found: Agreement) -> Heat:
     """Rows break, columns leave."""
-    of = f"n={found.shared['n']}, {found.checkpoint} checkpoint"
+    networks = found.networks.max()
+    over = f"mean of {networks} networks" if networks > 1 else "one network"
+    of = f"n={found.shared['n']}, {found.checkpoint} checkpoint, {over}"
     return Heat(
         kind="agreement",
         title=f"{title(found)}\n% of images that fall to the row and stand against the "
