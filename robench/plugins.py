@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, get_args
 
 from robench import imports, loading, names
 from robench.errors import PluginError, RobenchError
+from robench.versions import entry_points
 
 Kind = Literal["methods", "attacks"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
