@@ -5,25 +5,24 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 from hypothesis import settings as hypothesis_settings
 from torch import Tensor, nn
 
-from robench.adversary.apgd import APGD, TargetedAPGD
-from robench.adversary.pgd import PGD, PGDAttack
-from robench.adversary.square import Square
 from robench.check import tiny
 from robench.data.batches import Batch
 from robench.data.load import Data
-from robench.evaluation.probes import attacks
 from robench.threat import Threat
 from robench.training.epochs import new_run
 from robench.training.method import Run
+from tests.probing import quickly_probed
 
 torch.set_num_threads(1)  # tiny tensors: a second thread only waits
 hypothesis_settings.register_profile("robench", deadline=None, derandomize=True)
@@ -49,6 +48,31 @@ class Outcome:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_imported_stays() -> None:
+    """The garbage collector need not look through it again, which takes a quarter of a second.
+
+    statsmodels calls it whenever it corrects p for their number.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk() -> Iterator[None]:
+    """What robench writes is on the disk at once: milliseconds, thousands of times.
+
+    No test cuts the power; those of a full disk put something else in its place.
+    """
+    with mock.patch("os.fsync"):
+        yield
+
+
+def pytest_sessionfinish() -> None:
+    """At the end all of it goes; packages complain of what is left of them."""
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -99,18 +123,19 @@ def batch(data: Data) -> Batch:
 
 
 @pytest.fixture
-def short_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_probes() -> Iterator[None]:
     """Looks for masking that are over at once, for tests that are about something else."""
-    short: dict[str, object] = {
-        "STEPS": 2,
-        "BEFORE": APGD(steps=2),
-        "AFTER": TargetedAPGD(targets=1, steps=2),
-        "SQUARE": Square(queries=5),
-        "LADDER": APGD(steps=2),
-        "STRAIGHT": PGDAttack(pgd=PGD(steps=2, start="none"), loss="margin"),
-    }
-    for name, value in short.items():
-        monkeypatch.setattr(attacks, name, value)
+    with quickly_probed():
+        yield
+
+
+@pytest.fixture
+def soon_over(short_probes: None) -> Iterator[None]:
+    """Every cell of the command line's tests is probed, every report drawn; few tests look."""
+    from tests.drawing import quickly_drawn
+
+    with quickly_drawn():
+        yield
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,15 @@ from robench.reporting.charts import font, paper
 from robench.reporting.charts.chart import Figure
 from robench.reporting.charts.look import Look
 
+_KNOWN: set[str] = set()
+"""What has been laid out before is not laid out again: most reports of tests show the same."""
+
 
 def _lay_out(figure: Figure, look: Look) -> bytes:
-    paper.laid_out(figure, look).draw_without_rendering()
+    shown = paper._digest(figure, look, "")
+    if shown not in _KNOWN:
+        paper.laid_out(figure, look).draw_without_rendering()
+        _KNOWN.add(shown)
     return b""
 
 

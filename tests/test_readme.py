@@ -160,6 +160,7 @@ def test_make_run_is_the_readmes_first_commands() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("soon_over")
 def test_every_command_runs(
     robench: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

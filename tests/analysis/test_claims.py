@@ -74,6 +74,7 @@ def test_verdicts(low: float, high: float, by: float, within: float | None, verd
     assert judge(claim(by=by, within=within), found) == verdict
 
 
+@pytest.mark.usefixtures("soon_over")
 def test_a_grid_file_of_parts_with_claims(robench: Robench) -> None:
     folder = Path("results/paper")
     folder.mkdir(parents=True)
@@ -112,6 +113,7 @@ def test_what_is_typed_holds_for_all_parts(robench: Robench) -> None:
     assert planned.count("epochs 2,") == 2
 
 
+@pytest.mark.usefixtures("soon_over")
 def test_differences_are_those_of_the_outcomes(robench: Robench) -> None:
     from robench.analysis.table import read
 

@@ -1,18 +1,14 @@
 """A method that does what it is told."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.drawing import quickly_drawn
-
 
 @pytest.fixture(autouse=True)
-def soon_over(short_probes: None) -> Iterator[None]:
-    """Every cell of the command line's tests is probed, every report drawn; few tests look."""
-    with quickly_drawn():
-        yield
+def all_soon_over(soon_over: None) -> None:
+    """Nearly every test here trains, attacks and reports."""
 
 
 CRASHING = '''"""Crashing: raises while it trains (nobody, nowhere)."""

@@ -13,17 +13,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from unittest import mock
 
 import torch
 
-from robench import plugins
 from tests.cli.grids import QUICK
 from tests.drawing import quickly_drawn
+from tests.probing import quickly_probed
 
 LONGEST = 60.0
 """Seconds after which a command is taken to hang."""
@@ -133,7 +131,7 @@ def call(*arguments: str, limit: float = LONGEST) -> Answer:
     with (
         _written() as written,
         quickly_drawn(),
-        _entries_kept(),
+        quickly_probed(),
         _own_plugins(),
         warnings.catch_warnings(),
     ):
@@ -202,14 +200,6 @@ def _read(stream: io.TextIOWrapper) -> str:
     buffer = stream.buffer
     assert isinstance(buffer, io.BytesIO)
     return buffer.getvalue().decode("utf-8", "surrogatepass")
-
-
-def _entries_kept() -> Any:
-    """While it holds, packages are not looked through again for plugins: most of a plan's time."""
-    return mock.patch.object(plugins, "entry_points", _entry_points)
-
-
-_entry_points = cache(entry_points)
 
 
 @contextlib.contextmanager
