@@ -85,26 +85,47 @@ def test_marks_and_words_in_latex() -> None:
     assert r"\label{tab:all}" in text
 
 
-DOCUMENT = r"""\documentclass[twocolumn]{article}
-\usepackage{booktabs}
+DOCUMENT = r"""\documentclass%s
+\usepackage{booktabs,graphicx}
 \begin{document}
 %s
 \end{document}
 """
 
 
-def test_a_plain_document_takes_every_table(reported: Path, tmp_path: Path) -> None:
+def set_in_latex(texts: list[str], folder: Path, preamble: str) -> str:
+    """What LaTeX says of tables in a plain document; skips without LaTeX."""
     if shutil.which("pdflatex") is None:
         pytest.skip("needs LaTeX: Debian's texlive-latex-recommended")
+    # Floats wait for a page that has room; eighteen is what LaTeX can hold.
+    body = "\n\\clearpage\n".join(texts)
+    (folder / "paper.tex").write_text(DOCUMENT % (preamble, body), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (folder / "paper.pdf").is_file()
+    return (folder / "paper.log").read_text(errors="replace")
+
+
+def test_a_plain_document_takes_every_table(reported: Path, tmp_path: Path) -> None:
     tables = sorted((reported / "tables").glob("*.tex"))
     assert len(tables) > 5
     texts = [path.read_text(encoding="utf-8") for path in tables]
     texts.append(latex.written(EVERYTHING, "everything"))
-    # Floats wait for a page that has room; eighteen is what LaTeX can hold.
-    body = "\n\\clearpage\n".join(texts)
-    (tmp_path / "paper.tex").write_text(DOCUMENT % body, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Missing character" not in (tmp_path / "paper.log").read_text(errors="replace")
-    assert (tmp_path / "paper.pdf").is_file()
+    said = set_in_latex(texts, tmp_path, "[twocolumn]{article}")
+    assert "Missing character" not in said
+
+
+@pytest.mark.parametrize("letters", ["0.734 ± 0.012", "multinorm", "adaptive 3/16"])
+def test_a_table_is_no_wider_than_an_article(letters: str, tmp_path: Path) -> None:
+    tables = [
+        Table(title="t", header=("", *[letters] * columns), rows=(("madry", *["9"] * columns),))
+        for columns in (1, 3, 4, 5, 6, 8, 12)
+    ]
+    texts = [latex.written(table, str(at)) for at, table in enumerate(tables)]
+    said = set_in_latex(texts, tmp_path, "{article}")
+    assert "Overfull" not in said
+    shrunk = ["graphicx" in text for text in texts]
+    assert shrunk == sorted(shrunk)
+    assert not shrunk[0]
+    assert shrunk[-1]
