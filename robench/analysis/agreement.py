@@ -90,7 +90,7 @@ def _shares(stands: Sequence[Masks]) -> tuple[npt.NDArray[np.float64], npt.NDArr
     shares, networks = np.full((size, size), np.nan), np.zeros((size, size), dtype=np.int64)
     for row, ours in enumerate(stands):
         for column, theirs in enumerate(stands):
-            both = ours.keys() & theirs.keys()
+            both = sorted(ours.keys() & theirs.keys())  # so that rounding is the same every time
             networks[row, column] = len(both)
             if both and row != column:
                 only = [(theirs[key] & ~ours[key]).mean() for key in both]

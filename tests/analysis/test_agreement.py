@@ -62,6 +62,9 @@ def test_shares_are_those_of_a_count_image_by_image(
     assert np.isnan(found.shares.diagonal()).all()
     assert (found.networks == len(networks)).all()
     assert found.shared["n"] == N
+    again = between_attacks(measured(*rows[::-1]), results)
+    assert again is not None
+    assert np.array_equal(again.shares, found.shares, equal_nan=True)  # to the last bit
 
 
 def test_each_kind_of_evidence_says_what_stands(tmp_path: Path) -> None:
