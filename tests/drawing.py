@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from unittest import mock
 
-from robench.reporting.charts import font, paper
+from robench.reporting.charts import drawing, font, paper
 from robench.reporting.charts.chart import Figure
 from robench.reporting.charts.look import Look
 
@@ -13,9 +13,10 @@ _KNOWN: set[str] = set()
 
 
 def _lay_out(figure: Figure, look: Look) -> bytes:
-    shown = paper._digest(figure, look, "")
+    shown = paper.digested(figure, look, "")
     if shown not in _KNOWN:
-        paper.laid_out(figure, look).draw_without_rendering()
+        with drawing.styled(figure):
+            drawing.laid_out(figure, look).draw_without_rendering()
         _KNOWN.add(shown)
     return b""
 

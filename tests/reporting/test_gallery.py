@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from robench.analysis.rows import TrainedCell
 from robench.evaluation.examples import Examples
-from robench.reporting.charts import paper
+from robench.reporting.charts import drawing, paper
 from robench.reporting.figures import gallery
 from robench.store.records import CellFolder
 from tests.drawing import quickly_drawn
@@ -53,7 +53,7 @@ def drawn(
     chart = gallery.chart(cell, folder / "one.json", RECORDS["one.json"])
     with quickly_drawn():
         path = paper.save(chart, {}, folder / "gallery")
-        figure = paper.laid_out(chart, {})
+        figure = drawing.laid_out(chart, {})
     assert path == folder / "gallery.png"
     return figure, pd.read_csv(path.with_suffix(".csv"))
 

@@ -10,7 +10,7 @@ import pytest
 
 from robench.cli.main import main
 from robench.errors import StoreError
-from robench.reporting.charts import paper
+from robench.reporting.charts import drawing
 from robench.reporting.charts.chart import Rule
 from robench.reporting.figures import radii
 from tests.conftest import Outcome
@@ -185,7 +185,7 @@ def test_a_radius_of_another_norm_is_no_place_on_the_axis(
     robench: Robench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marked: list[Rule] = []
-    monkeypatch.setattr(paper, "_rule", lambda axes, rule, look: marked.append(rule))
+    monkeypatch.setattr(drawing, "_rule", lambda axes, rule, look: marked.append(rule))
     grid = ("run", "-m", "natural", "--train-limit", "96", "--test-limit", "20", "--checkpoints",
             "best", "--set", "recipe.epochs=1", "--eps", "1/32,1/16")  # fmt: skip
     for norm in ("L2", "Linf"):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from robench.analysis.transfer import OTHERS, Matrix, Sign
 from robench.reporting import markdown, transfer
-from robench.reporting.charts import paper
+from robench.reporting.charts import drawing, paper
 from robench.reporting.figures import transfer as figure
 from tests.drawing import quickly_drawn
 
@@ -67,7 +67,7 @@ def test_the_figure_has_every_number_and_frames_the_diagonal(tmp_path: Path) -> 
     found = matrix(8)
     with quickly_drawn():
         path = paper.save(figure.chart(found), {}, tmp_path / "matrix")
-        (axes,) = paper.laid_out(figure.chart(found), {}).axes
+        (axes,) = drawing.laid_out(figure.chart(found), {}).axes
     numbers = [text.get_text() for text in axes.texts]
     assert len(numbers) == 8 * 10 - 1
     assert numbers[:8] == ["95"] * 8
