@@ -1,4 +1,4 @@
-"""Outcomes and weights: other arrays, under the SHA-256 that their records say."""
+"""Outcomes, images and weights: other arrays, under the SHA-256 that their records say."""
 
 import hashlib
 import io
@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from hypothesis import strategies as st
+from safetensors import safe_open
 
+from robench.evaluation.examples import ABOUT, ARRAYS, beside
 from tests.fuzz.mutations import (
     Edit,
     Patch,
@@ -108,6 +112,58 @@ def _change(arrays: dict[str, Any], name: str, how: str) -> None:
         return
     with suppress(ValueError, TypeError), np.errstate(all="ignore"):
         arrays[name] = change(arrays[name])
+
+
+@dataclass(frozen=True)
+class Images:
+    """Saved images whose SHA-256 stands in their record: arrays and header changed, then bytes."""
+
+    arrays: tuple[tuple[str, str], ...] = ()
+    """Names of some arrays, and what becomes of them."""
+    about: tuple[Edit, ...] = ()
+    """Changes of what is no array."""
+    patches: tuple[Patch, ...] = ()
+
+
+def images() -> st.SearchStrategy[Images]:
+    """Images of other shapes, values and attacks."""
+    change = st.tuples(st.sampled_from(ARRAYS), st.sampled_from(sorted(_ARRAYS)))
+    return st.builds(
+        Images,
+        st.lists(change, max_size=3).map(tuple),
+        st.deferred(lambda: edits(_about())) | st.just(()),
+        patches() | st.just(()),
+    )
+
+
+@cache
+def _about() -> Any:
+    with safe_open(beside(_shown(base())), framework="numpy") as file:
+        return json.loads(file.metadata()[ABOUT])
+
+
+def _shown(place: Path) -> Path:
+    """The record of an evaluation that kept images, some of which fell."""
+    return sorted((place / LOCAL).glob("cells/natural-*/eval/best-quick-Linf-3_16-*.json"))[0]
+
+
+def try_images(of: Images) -> int:
+    """Report on them, gallery and all."""
+    with sandbox() as place:
+        record = _shown(place)
+        path = beside(record)
+        arrays = dict(safetensors.numpy.load_file(path))
+        for name, how in of.arrays:
+            if name in arrays:
+                _change(arrays, name, how)
+        about = as_json(edited(_about(), of.about)).decode("utf-8", "replace")
+        kept = {n: np.ascontiguousarray(a) for n, a in arrays.items() if a.dtype.kind in "biuf"}
+        data = patched(safetensors.numpy.save(kept, {ABOUT: about}), of.patches)
+        path.write_bytes(data)
+        content = json.loads(record.read_bytes())
+        content["images"]["sha256"] = hashlib.sha256(data).hexdigest()
+        rewrite(record, content, keyed=False)
+        return judged(call("report"))
 
 
 @dataclass(frozen=True)

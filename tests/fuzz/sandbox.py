@@ -62,7 +62,16 @@ def base() -> Path:
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     with _inside(place, {}):
         for grid in (
-            ("-m", "natural,madry", "--suite", "quick", "--eps", "1/16,3/16"),
+            (
+                "-m",
+                "natural,madry",
+                "--suite",
+                "quick",
+                "--eps",
+                "1/16,3/16",
+                "--save-adversarial",
+                "3",
+            ),
             ("-m", "natural", "--suite", "detect", "--checkpoints", "best"),
         ):
             done = call("run", *grid, *QUICK, "--quiet", limit=600.0)

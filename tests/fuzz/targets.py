@@ -27,6 +27,7 @@ TARGETS: Mapping[str, Target] = {
     "curves": Target(places.curves(), places.try_curve, 1),
     "strange": Target(places.stranges(), places.try_strange, 2),
     "outcomes": Target(arrays.outcomes(), arrays.try_outcomes, 1),
+    "images": Target(arrays.images(), arrays.try_images, 1),
     "weights": Target(arrays.weights(), arrays.try_weights, 2),
     "plugins": Target(plugin_files.plugins(), plugin_files.try_plugin, 6),
 }
