@@ -2,9 +2,8 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from robench.adversary.attack import attempt
 from robench.adversary.measure import Reading
 from robench.adversary.suite import Suite, suite
 from robench.check import tiny
+from robench.check.capped import capped
 from robench.check.finding import Check, equal, snapshot
 from robench.data.batches import Batch
 from robench.evaluation.measured import measure
@@ -21,7 +21,7 @@ from robench.threat import Threat
 from robench.training.method import Method, Run
 from robench.training.train import train
 
-_CAPS = {"steps": 20, "restarts": 2, "targets": 3, "queries": 200, "draws": 2, "looks": 3}
+_CAPS = {"steps": 10, "restarts": 2, "targets": 2, "queries": 100, "draws": 2, "looks": 3}
 """Settings of attacks that decide how long they take."""
 
 _CAPS_OF_MEASURES = {**_CAPS, "steps": 5}
@@ -35,7 +35,7 @@ def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
     """What is looked at, and how."""
     found = suite(name)
     if found.measures:
-        short = {name: _capped(look, _CAPS_OF_MEASURES) for name, look in found.measures.items()}
+        short = {name: capped(look, _CAPS_OF_MEASURES) for name, look in found.measures.items()}
         found = replace(found, measures=short)
         for norm in found.norms:
             threat, twice = Threat(norm, float(tiny.FACTS.eps[norm])), norm == found.norms[0]
@@ -56,20 +56,8 @@ def suite_checks(name: str) -> Iterator[tuple[str, Check]]:
 
 def _short(found: Suite) -> Suite:
     """The suite on small budgets: its contract does not depend on them, its time does."""
-    attacks = {name: _capped(attack, _CAPS) for name, attack in found.attacks.items()}
+    attacks = {name: capped(attack, _CAPS) for name, attack in found.attacks.items()}
     return Suite(attacks, norms=found.norms, needs=found.needs, looks=found.looks)
-
-
-def _capped(settings: Any, caps: Mapping[str, int]) -> Any:
-    if not is_dataclass(settings) or isinstance(settings, type):
-        return settings
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    short = {
-        name: min(value, caps[name]) if name in caps else _capped(value, caps)
-        for name, value in values.items()
-        if name in caps or is_dataclass(value)
-    }
-    return replace(settings, **short)
 
 
 def _runs(name: str, found: Suite, threat: Threat) -> str:

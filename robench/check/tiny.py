@@ -25,7 +25,7 @@ FACTS = Facts(
 
 RECIPE = Recipe(
     epochs=6, batch_size=32, lr=0.05, weight_decay=0.0, schedule="cosine", augment="none",
-    normalise=False, validate_every=3,
+    normalise=False, validate_every=3, validation_steps=3,
 )  # fmt: skip
 
 
