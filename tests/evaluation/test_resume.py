@@ -1,5 +1,8 @@
 """An evaluation that was stopped after any chunk and taken up again ends as if nothing had been."""
 
+import copy
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +54,12 @@ class Noisy(nn.Module):
 
 
 def victim() -> nn.Module:
+    """A copy, on which a test may hang its hooks."""
+    return copy.deepcopy(_trained())
+
+
+@cache
+def _trained() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = tiny.classifier()
