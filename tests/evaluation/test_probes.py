@@ -57,7 +57,7 @@ def test_an_honest_network_raises_none(make: Callable[[], Network], threat: Thre
 
 
 def test_an_honest_network_for_mnist_raises_none(data_root: Path) -> None:
-    mnist = load("mnist", data_root, torch.device("cpu"), train_limit=1500, test_limit=64)
+    mnist = load("mnist", data_root, torch.device("cpu"), train_limit=1000, test_limit=64)
     mnist = replace(mnist, validation=mnist.validation.first(64))
     recipe = replace(RECIPES["digits"], augment="none", epochs=5, validate_every=5)
     threat = Threat("Linf", 0.1)
