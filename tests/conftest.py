@@ -6,6 +6,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gc
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,34 @@ def robench(
             main(arguments)
         printed = capsys.readouterr()
         return Outcome(int(end.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[tuple[str, ...], Outcome]]:
+    """Results folders that tests begin with, and what was said when they were made."""
+    return tmp_path_factory.mktemp("shelf"), {}
+
+
+@pytest.fixture
+def once(
+    robench: Callable[..., Outcome], shelf: tuple[Path, dict[tuple[str, ...], Outcome]]
+) -> Callable[..., Outcome]:
+    """``robench`` for how several tests begin: what it leaves is made once, and copied after that.
+
+    Where the folder has plugins or files of its own, ``robench`` is what is wanted.
+    """
+    folder, known = shelf
+
+    def run(*arguments: str) -> Outcome:
+        made = folder / str(list(known).index(arguments) if arguments in known else len(known))
+        if arguments in known:
+            shutil.copytree(made, "results")
+        else:
+            known[arguments] = robench(*arguments)
+            shutil.copytree("results", made)
+        return known[arguments]
 
     return run
 

@@ -205,14 +205,14 @@ def test_check_of_a_suite_that_leaves_the_ball(robench: Robench) -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_seen_enough_is_no_failure(robench: Robench, tmp_path: Path) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_a_reader_that_has_seen_enough_is_no_failure(once: Robench, tmp_path: Path) -> None:
+    once("run", "-m", "natural", *QUICK)
     code = "from robench.cli.main import main; main()"
     for arguments in (
         ["--help"],
         ["--version"],
         ["list"],
-        ["report"],
+        ["report", "--no-figures"],
         ["show", "method", "trades"],
         ["status"],
     ):

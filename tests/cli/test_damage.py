@@ -10,8 +10,10 @@ from tests.cli.grids import QUICK, Robench, table, trained
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "foreign", "protocol"])
-def test_a_damaged_record_is_reported_and_redone(damage: str, robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_a_damaged_record_is_reported_and_redone(
+    damage: str, once: Robench, robench: Robench
+) -> None:
+    once("run", "-m", "natural", *QUICK)
     (record,) = Path("results/local/cells").glob("*/cell.json")
     text = record.read_text(encoding="utf-8")
     record.write_text(
@@ -34,8 +36,8 @@ def test_a_damaged_record_is_reported_and_redone(damage: str, robench: Robench) 
     assert len(table()) == 6
 
 
-def test_damaged_weights_are_named_moved_aside_and_redone(robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_damaged_weights_are_named_moved_aside_and_redone(once: Robench, robench: Robench) -> None:
+    once("run", "-m", "natural", *QUICK)
     (weights,) = Path("results/local/cells").glob("*/best.safetensors")
     whole = weights.read_bytes()
     content = bytearray(whole)
@@ -50,8 +52,8 @@ def test_damaged_weights_are_named_moved_aside_and_redone(robench: Robench) -> N
     assert weights.read_bytes() == whole
 
 
-def test_lost_weights_are_redone_when_they_are_needed(robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_lost_weights_are_redone_when_they_are_needed(once: Robench, robench: Robench) -> None:
+    once("run", "-m", "natural", *QUICK)
     (weights,) = Path("results/local/cells").glob("*/best.safetensors")
     weights.unlink()
     assert robench("run", "-m", "natural", *QUICK).err.count("trained again") == 0  # not needed
@@ -63,8 +65,10 @@ def test_lost_weights_are_redone_when_they_are_needed(robench: Robench) -> None:
     assert len(table()) == 6 + 3  # one seed, the same weights: what was attacked before holds
 
 
-def test_outcomes_of_weights_that_are_gone_are_redone_and_said(robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_outcomes_of_weights_that_are_gone_are_redone_and_said(
+    once: Robench, robench: Robench
+) -> None:
+    once("run", "-m", "natural", *QUICK)
     for weights in Path("results/local/cells").glob("*/*.safetensors"):
         weights.unlink()
     # Weights of another machine differ in their last bits: other outcomes' weights, to all effect.
@@ -92,10 +96,10 @@ CHANGES: list[tuple[str, str, object]] = [
 
 @pytest.mark.parametrize(("where", "name", "value"), CHANGES)
 def test_a_changed_record_is_reported_and_redone(
-    where: str, name: str, value: object, robench: Robench
+    where: str, name: str, value: object, once: Robench, robench: Robench
 ) -> None:
     grid = ("run", "-m", "natural", *QUICK, "--checkpoints", "best")
-    robench(*grid)
+    once(*grid)
     before = table()
     (path,) = Path("results/local/cells").glob(f"*/{where}")
     changed = json.loads(path.read_text()) | {name: value}
@@ -112,8 +116,10 @@ def test_a_changed_record_is_reported_and_redone(
 
 
 @pytest.mark.parametrize("name", ["train.csv", "best.safetensors.sha256"])
-def test_what_the_record_says_as_well_is_written_again(name: str, robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_what_the_record_says_as_well_is_written_again(
+    name: str, once: Robench, robench: Robench
+) -> None:
+    once("run", "-m", "natural", *QUICK)
     (file,) = Path("results/local/cells").glob(f"*/{name}")
     before, epochs = file.read_bytes(), Path("results/local/epochs.csv").read_bytes()
     file.write_text("damaged")
@@ -127,8 +133,10 @@ def test_what_the_record_says_as_well_is_written_again(name: str, robench: Roben
 
 
 @pytest.mark.parametrize("kind", ["json", "npz"])
-def test_a_damaged_evaluation_is_reported_and_redone(kind: str, robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_a_damaged_evaluation_is_reported_and_redone(
+    kind: str, once: Robench, robench: Robench
+) -> None:
+    once("run", "-m", "natural", *QUICK)
     for path in Path("results/local/cells").glob(f"*/eval/best-*.{kind}"):
         path.write_bytes(path.read_bytes()[:100])
     assert f".{kind}" in robench("report").err

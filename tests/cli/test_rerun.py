@@ -1,8 +1,5 @@
 """Running again: what is done is skipped, what is missing is done, once."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import pytest
 
 from robench.analysis.table import RESULTS
 from tests.cli.grids import QUICK, Robench, table, trained
+from tests.executors.outside import Outside
 
 
 def test_running_again_runs_nothing(robench: Robench) -> None:
@@ -24,8 +22,8 @@ def test_running_again_runs_nothing(robench: Robench) -> None:
     assert before == after
 
 
-def test_more_evaluations_train_nothing_again(robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_more_evaluations_train_nothing_again(once: Robench, robench: Robench) -> None:
+    once("run", "-m", "natural", *QUICK)
     more = robench("run", "-m", "natural", *QUICK, "--eps", "1/16,3/16")
     assert not trained(more)
     assert len(table()) == 2 * 3 + 2 * 2 * 3  # the radii of a sweep share outcomes, one alone not
@@ -54,22 +52,19 @@ def test_an_interrupted_cell_is_begun_again(robench: Robench, mood: Callable[[st
 
 @pytest.mark.slow
 def test_two_processes_share_a_folder_and_compute_each_cell_once(tmp_path: Path) -> None:
-    main = "from robench.cli.main import main; main()"
-    wanted = ("--suite", "quick", "--set", "recipe.epochs=2")
-    grid = ("-m", "natural,madry", "--seeds", "0-1", *QUICK, *wanted)
-    command = [sys.executable, "-c", main, "run", *grid]
-    both = [
-        subprocess.Popen(
-            [*command, "--jobs", jobs], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-            env=os.environ,
-        )
-        for jobs in ("0", "1")  # one computes by itself, the other has a worker
-    ]  # fmt: skip
-    logs = [process.communicate(timeout=300)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
-    lines = [line for log in logs for line in log.splitlines() if "epoch 2/2" in line]
+    wanted = ("--suite", "quick", "--checkpoints", "best", "--set", "recipe.epochs=2")
+    grid = ("run", "-m", "natural,madry", "--seeds", "0-1", *QUICK, *wanted)
+    outside = Outside(tmp_path)
+    try:  # one computes by itself, the other has a worker
+        other = outside.begin(*grid, "--jobs", "0")
+        code, said = outside.here(*grid, "--jobs", "1")
+        ended, also_said = other.end()
+    finally:
+        outside.end()
+    assert (code, ended) == (0, 0)
+    lines = [line for log in (said, also_said) for line in log.splitlines() if "epoch 2/2" in line]
     assert len(lines) == len({line.split(":")[0] for line in lines}) == 4
-    assert len(table(tmp_path / "results" / "local")) == 4 * 2 * 3
+    assert len(outside.table()) == 4 * 3
 
 
 def test_a_cell_stands_in_the_table_of_the_grid_that_asked_last(robench: Robench) -> None:

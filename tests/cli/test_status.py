@@ -31,8 +31,8 @@ def test_what_has_not_begun_is_waiting(robench: Robench, mood: Callable[[str], N
     assert robench("status").code == 0
 
 
-def test_what_is_only_locked_has_not_begun(robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_what_is_only_locked_has_not_begun(once: Robench, robench: Robench) -> None:
+    once("run", "-m", "natural", *QUICK)
     locked = Path("results/local/cells/madry-digits-digitscnn-s0-12345678")
     locked.mkdir()
     (locked / ".lock").touch()
@@ -42,8 +42,8 @@ def test_what_is_only_locked_has_not_begun(robench: Robench) -> None:
     assert robench("report").err == ""
 
 
-def test_damage_is_counted_and_named(robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_damage_is_counted_and_named(once: Robench, robench: Robench) -> None:
+    once("run", "-m", "natural", *QUICK)
     for path in Path("results/local/cells").glob("*/eval/best-*.npz"):
         path.unlink()
     assert counted(robench) == ("1 ok", "1 damaged, 1 ok")
@@ -52,8 +52,10 @@ def test_damage_is_counted_and_named(robench: Robench) -> None:
 
 
 @pytest.mark.parametrize("content", ['{"a": 1}', "{", "[]"])
-def test_a_damaged_grid_or_curve_hides_no_count(content: str, robench: Robench) -> None:
-    robench("run", "-m", "natural", *QUICK)
+def test_a_damaged_grid_or_curve_hides_no_count(
+    content: str, once: Robench, robench: Robench
+) -> None:
+    once("run", "-m", "natural", *QUICK)
     (grid,) = Path("results/local/grids").glob("*.json")
     grid.write_text(content, encoding="utf-8")
     assert counted(robench) == ("1 ok", "2 ok")

@@ -14,10 +14,13 @@ from tests.cli.grids import QUICK, Robench, table
 LOCAL = Path("results/local")
 
 
+pytestmark = pytest.mark.usefixtures("soon_over")
+
+
 @pytest.fixture
-def evaluation(robench: Robench) -> Path:
+def evaluation(once: Robench) -> Path:
     """The record of an evaluation at 3/16."""
-    robench("run", "-m", "natural", *QUICK, "--eps", "1/16,3/16", "--checkpoints", "best")
+    once("run", "-m", "natural", *QUICK, "--eps", "1/16,3/16", "--checkpoints", "best")
     (path,) = LOCAL.glob("cells/*/eval/best-quick-Linf-3_16-*.json")
     return path
 
