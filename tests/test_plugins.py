@@ -152,8 +152,8 @@ def test_what_is_edited_is_what_runs(tmp_path: Path) -> None:
         folder = tmp_path / "methods"
         folder.mkdir(exist_ok=True)
         write(folder, "_shared", f"SIZE = {size}\n")
-        write(folder, "mine", GOOD)
-        code = "from robench.training.method import method; print(method('mine').size)"
+        write(folder, "mine", "from ._shared import SIZE\n")
+        code = "from robench import plugins; print(plugins.get('methods', 'mine').load().SIZE)"
         for path in folder.glob("*.py"):
             os.utime(path, (1, 1))
         done = subprocess.run(
