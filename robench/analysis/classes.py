@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from robench.analysis.images import records
 from robench.analysis.summary import Summary
 from robench.analysis.worst import worst_cases
 from robench.errors import StoreError
@@ -47,17 +48,24 @@ def classes(summary: Summary, frame: pd.DataFrame, of_classes: pd.DataFrame) -> 
     """
     counts = ["key", "class", "n", "n_right", "n_stands"]
     rows = worst_cases(summary, frame)[["label", "seed", "key"]].merge(of_classes[counts], on="key")
-    by_label = {str(label): part for label, part in rows.groupby("label")}
-    labels = [line.label for line in summary.lines if line.label in by_label]
-    return [_line(label, by_label[label]) for label in labels]
-
-
-def _line(label: str, rows: pd.DataFrame) -> ClassLine:
-    found = []
-    for number, part in rows.groupby("class", sort=True):
-        if part["n"].nunique() > 1 or len(part) < rows["seed"].nunique():
+    seeds = {str(label): int(part.nunique()) for label, part in rows.groupby("label")["seed"]}
+    found: dict[str, list[OfClass]] = {label: [] for label in seeds}
+    for part in records(_by_class(rows)):
+        label, number, n = part["label"], part["class"], part["n"]
+        if part["sizes"] > 1 or part["rows"] < seeds[label]:
             raise StoreError(f"{label}: its seeds have different test images of class {number}")
-        n = int(part["n"].iloc[0])
-        right, stands = (float(part[name].mean() / n) for name in ("n_right", "n_stands"))
-        found.append(OfClass(int(str(number)), right, stands, n))
-    return ClassLine(label, int(rows["seed"].nunique()), tuple(found))
+        found[label].append(OfClass(number, part["right"] / n, part["stands"] / n, n))
+    labels = [line.label for line in summary.lines if line.label in found]
+    return [ClassLine(label, seeds[label], tuple(found[label])) for label in labels]
+
+
+def _by_class(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row for each label and class: how many images each seed has, and mean counts over seeds."""
+    groups = rows.groupby(["label", "class"])
+    return groups.agg(
+        rows=("n", "size"),
+        sizes=("n", "nunique"),
+        n=("n", "first"),
+        right=("n_right", "mean"),
+        stands=("n_stands", "mean"),
+    ).reset_index()
