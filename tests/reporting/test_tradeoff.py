@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robench.reporting.figures.tradeoff import CROWDED, LETTERS, chart, front
@@ -13,6 +13,7 @@ PAIRS = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(PAIRS)
 def test_a_slow_search_finds_the_same_front(pairs: list[tuple[int, int]]) -> None:
     rows = [
@@ -27,6 +28,7 @@ def test_a_slow_search_finds_the_same_front(pairs: list[tuple[int, int]]) -> Non
     assert sorted(found) == [f"m{at:02d}" for at, lost in enumerate(beaten) if not lost]
 
 
+@settings(max_examples=40)
 @given(PAIRS)
 def test_names_of_the_front_stand_above_each_other(pairs: list[tuple[int, int]]) -> None:
     rows = [
