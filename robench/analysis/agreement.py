@@ -12,6 +12,7 @@ from robench.analysis.images import alone
 from robench.analysis.measured import Measured
 from robench.analysis.summary import TRAINING, Summary
 from robench.analysis.worst import Side
+from robench.errors import StoreError
 
 _SHARED = (*TRAINING, "test_limit", "n")
 """What has to be the same: the networks, and the images that they are attacked on."""
@@ -54,7 +55,7 @@ def between_attacks(found: Measured, results: Path) -> Agreement | None:
     Nothing is said of other suites, where an attack meets only what those before it left.
 
     Raises:
-        StoreError: outcomes are missing or damaged.
+        StoreError: outcomes are missing or damaged, or of different numbers of images.
     """
     stands: dict[str, dict[str, npt.NDArray[np.bool_]]] = {}
     for row in found.evaluations:
@@ -63,7 +64,9 @@ def between_attacks(found: Measured, results: Path) -> Agreement | None:
     if len(stands) < 2:
         return None
     n = {len(mask) for masks in stands.values() for mask in masks.values()}
-    shared = {**found.shared, "n": max(n)}
+    if len(n) > 1:
+        raise StoreError(f"the networks of {found.shared['suite']} met different test images")
+    shared = {**found.shared, "n": n.pop()}
     by = f"{shared['suite']} at {shared['norm']} {shared['eps']}"
     return Agreement(
         shared, str(shared["checkpoint"]), tuple(stands), *_shares([*stands.values()]), by

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from robench.analysis.differences import Outcome
+from robench.errors import StoreError
 from robench.evaluation.outcomes import Outcomes, unpack
 from robench.names import TOGETHER
 from robench.store.cell import evaluation_name
@@ -35,7 +36,7 @@ def alone(row: Mapping[Any, Any], results: Path) -> dict[str, Outcome]:
     Measures that say nothing of the kind are left out, and so is what all of them come to.
 
     Raises:
-        StoreError: the file is missing or damaged.
+        StoreError: the file is missing or damaged, or lacks the radius that distances were read at.
     """
     measured = outcomes(row, results).measured
     found = dict[str, Outcome]()
@@ -48,8 +49,11 @@ def alone(row: Mapping[Any, Any], results: Path) -> dict[str, Outcome]:
             found[attack] = of > 0
         elif evidence == "queries":  # none broke it
             found[attack] = of < 0
-        elif evidence == "distance":  # its curve goes to twice the radius that was read
-            found[attack] = of > measured[f"curve.{attack}.robust accuracy.x"][-1] / 2
+        elif evidence == "distance":
+            radii = measured.get(f"curve.{attack}.robust accuracy.x")
+            if radii is None or not len(radii):
+                raise StoreError(f"the outcomes of {row['cell']} lack the curve of {attack}")
+            found[attack] = of > radii[-1] / 2  # it goes to twice the radius that was read
     return found
 
 

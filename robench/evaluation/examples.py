@@ -46,9 +46,13 @@ ARRAYS = ("clean", "y", "natural", "position", "adversarial", "labels", "attack"
 """The parts that are tensors on disk."""
 
 
+SUFFIX = ".images.safetensors"
+"""What the file's name ends in, where the record's ends in ``.json``."""
+
+
 def beside(record: Path) -> Path:
     """The file that belongs to an evaluation's record."""
-    return record.with_suffix(".images.safetensors")
+    return record.with_suffix(SUFFIX)
 
 
 def pack(examples: Examples, about: Plain) -> bytes:

@@ -80,7 +80,8 @@ def unpack(path: Path) -> Outcomes:
         }
     except Exception as error:  # zip, numpy and zlib each have their own
         raise StoreError(f"{path} cannot be read: {error}") from error
-    if "natural" not in stands or len(origin) != len(y):
+    seen = (values for name, values in measured.items() if name.startswith("image."))
+    if "natural" not in stands or any(len(values) != len(y) for values in (origin, *seen)):
         raise StoreError(f"{path} holds no outcomes")
     return Outcomes(stands, y, origin, carried, measured)
 

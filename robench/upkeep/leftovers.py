@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from robench.errors import StoreError
+from robench.evaluation.examples import SUFFIX
 from robench.evaluation.examples import beside as images_of
 from robench.evaluation.stored import is_of
 from robench.settings import Plain
@@ -18,7 +19,7 @@ BAD = ("failed", "diverged")
 
 _WRITTEN = (
     "cell.json", "train.csv", "log.txt", "events.jsonl", "*.safetensors", "*.safetensors.sha256",
-    "cell.state-*.pt", "eval/*.json", "eval/*.npz", "eval/*.images.safetensors",
+    "cell.state-*.pt", "eval/*.json", "eval/*.npz", f"eval/*{SUFFIX}",
     "eval/*.state-*.pt",
 )  # fmt: skip
 """What robench writes into a cell's folder; what somebody else put there is left alone."""
@@ -101,8 +102,8 @@ def _orphans(cell: CellFolder, record: Plain) -> Iterator[Leftover]:
     for path in sorted((cell.path / "eval").glob("*.npz")):
         if path.stem not in records:
             yield _leftover("outcomes without a record", (path,))
-    for path in sorted((cell.path / "eval").glob("*.images.safetensors")):
-        if path.name.removesuffix(".images.safetensors") not in records:
+    for path in sorted((cell.path / "eval").glob(f"*{SUFFIX}")):
+        if path.name.removesuffix(SUFFIX) not in records:
             yield _leftover("images without a record", (path,))
     for path in sorted((cell.path / "eval").glob("*.state-*.pt")):
         if path.name.rpartition(".state-")[0] not in records:

@@ -26,11 +26,12 @@ MASKS = st.lists(st.booleans(), min_size=N, max_size=N)
 def kept(results: Path, cell: str, **evidence: npt.NDArray[Any]) -> dict[str, Any]:
     """The row of an evaluation whose outcomes hold what measures saw."""
     row = {**PLACE, "cell": cell, "key": cell * 8}
-    none = np.zeros(N, dtype=bool)
+    n = len(next(iter(evidence.values())))
+    none = np.zeros(n, dtype=bool)
     named = {name.replace("__", "."): values.astype(float) for name, values in evidence.items()}
     path = results / "cells" / cell / "eval" / f"{evaluation_name(row, row['key'])}.npz"
     path.parent.mkdir(parents=True)
-    path.write_bytes(pack(Outcomes({"natural": ~none}, np.arange(N), np.arange(N), none, named)))
+    path.write_bytes(pack(Outcomes({"natural": ~none}, np.arange(n), np.arange(n), none, named)))
     return row
 
 
@@ -113,6 +114,30 @@ def test_outcomes_that_are_gone_are_an_error(tmp_path: Path) -> None:
     row = kept(tmp_path, "cell", image__fog__stands=np.ones(N))
     with pytest.raises(StoreError):
         between_attacks(measured({**row, "key": "another"}), tmp_path)
+
+
+def test_evidence_of_other_images_is_an_error(tmp_path: Path) -> None:
+    row = kept(tmp_path, "cell", image__fog__stands=np.ones(N), image__snow__stands=np.ones(N - 1))
+    with pytest.raises(StoreError, match="holds no outcomes"):
+        between_attacks(measured(row), tmp_path)
+
+
+@pytest.mark.parametrize("radii", [{}, {"curve__fab__robust accuracy__x": np.zeros(0)}])
+def test_distances_without_their_radius_are_an_error(
+    radii: dict[str, npt.NDArray[Any]], tmp_path: Path
+) -> None:
+    row = kept(tmp_path, "cell", image__fab__distance=np.ones(N), **radii)
+    with pytest.raises(StoreError, match="lack the curve of fab"):
+        between_attacks(measured(row), tmp_path)
+
+
+def test_networks_that_met_different_images_are_not_averaged(tmp_path: Path) -> None:
+    rows = [
+        kept(tmp_path, f"cell{n}", image__fog__stands=np.ones(n), image__snow__stands=np.ones(n))
+        for n in (N, N + 1)
+    ]
+    with pytest.raises(StoreError, match="different test images"):
+        between_attacks(measured(*rows), tmp_path)
 
 
 def suites(*names: str) -> list[Summary]:

@@ -18,7 +18,7 @@ _KEPT = {*range(0x20, 0x250), *range(0x370, 0x400), *range(0x2010, 0x2050), 0x20
 """Latin and Greek letters, dashes, daggers and the minus sign; others come from the whole font."""
 
 _LAYOUT = {"GSUB", "GPOS", "GDEF", "kern", "FFTM"}
-"""Tables that place letters by their neighbours; reading them takes longer than the rest."""
+"""Tables that place letters by their neighbours: much to read, for little to see."""
 
 
 def of(words: str) -> list[str]:
