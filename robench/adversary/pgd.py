@@ -1,6 +1,7 @@
 """Projected gradient ascent: the inner maximisation of every method, and the basic attack."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar, Literal
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from robench.adversary.eot import Averaged
 from robench.adversary.hunt import Hunt
 from robench.adversary.losses import LOSSES, Loss, LossName, cross_entropy
+from robench.models.frozen import frozen
 from robench.threat import Threat, per_image
 
 Halt = Callable[[Tensor, Tensor, int], Tensor]
@@ -45,24 +47,28 @@ def ascend(
     size = per_image(size, x)
     previous, x_adv = x_adv.detach(), x_adv.detach()
     active = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    for step in range(steps + (halt is not None)):
-        with torch.enable_grad():
-            leaf = x_adv.requires_grad_()
-            logits = model(leaf)
-            values = objective(logits)
-            total = values.sum()
-        x_adv = x_adv.detach()
-        if halt is not None:
-            stops = active & halt(logits.detach(), values.detach(), step)
-            active = active & ~stops
-            if undo:
-                x_adv = torch.where(per_image(stops, x).bool(), previous, x_adv)
-            if step == steps or not active.any():
-                break
-        (grad,) = torch.autograd.grad(total, leaf)
-        by = size * threat.direction(grad) if move is None else move(grad, size)
-        moved = threat.project(x_adv + by, x)
-        previous, x_adv = x_adv, torch.where(per_image(active, x).bool(), moved, x_adv)
+    with frozen(model) if isinstance(model, nn.Module) else nullcontext():
+        for step in range(steps + (halt is not None)):
+            with torch.enable_grad():
+                leaf = x_adv.requires_grad_()
+                logits = model(leaf)
+                values = objective(logits)
+                total = values.sum()
+            x_adv = x_adv.detach()
+            if halt is not None:
+                stops = active & halt(logits.detach(), values.detach(), step)
+                active = active & ~stops
+                if undo:
+                    x_adv = torch.where(per_image(stops, x).bool(), previous, x_adv)
+                if step == steps or not active.any():
+                    break
+            (grad,) = torch.autograd.grad(total, leaf)
+            grad = grad.contiguous()  # a network may hand it back with its channels last
+            by = size * threat.direction(grad) if move is None else move(grad, size)
+            moved = threat.project(x_adv + by, x)
+            if halt is not None:
+                moved = torch.where(per_image(active, x).bool(), moved, x_adv)
+            previous, x_adv = x_adv, moved
     return x_adv
 
 

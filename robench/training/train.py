@@ -9,6 +9,7 @@ from robench.data.load import Data
 from robench.events import Epoch, Tell, Warned
 from robench.keeping import Forgetful, Keeper
 from robench.keeping import State as Saved
+from robench.models.layout import laid_out
 from robench.seeds import derive, seeded
 from robench.threat import Threat
 from robench.training.course import Course
@@ -62,7 +63,7 @@ def train(
     device, keeper = data.train.y.device, keeper or Forgetful()
     run = new_run(data, threat, recipe)
     with seeded(derive(seed, "init")):
-        model = method.build(classifier, run).to(device)
+        model = laid_out(method.build(classifier, run).to(device))
         run.state = {name: value.to(device) for name, value in method.init(model, run).items()}
     course = Course(method, model, recipe, run, derive(seed, "data"))
     looked_at = data.validation.first(recipe.validation_images)
