@@ -37,7 +37,7 @@ from robench.evaluation.probes.probe import probe
 from robench.evaluation.probes.read_off import read_off
 from robench.seeds import derive
 from robench.training.method import method
-from robench.training.recipe import RECIPES
+from robench.training.recipes import RECIPES
 from tests import controls
 from tests.controls import CONTROLS, THREAT, Control
 

@@ -41,7 +41,7 @@ from robench.threat import Threat
 from robench.training.course import Course
 from robench.training.epochs import new_run
 from robench.training.method import method
-from robench.training.recipe import RECIPES
+from robench.training.recipes import RECIPES
 from robench.training.train import train
 from robench.watch import Watch
 

@@ -39,7 +39,7 @@ from robench.reopen import reopen
 from robench.store.records import CellFolder
 from robench.threat import Threat
 from robench.training.method import method
-from robench.training.recipe import RECIPES
+from robench.training.recipes import RECIPES
 from tests import controls
 
 BATCH = 250

@@ -22,7 +22,8 @@ from robench.training.method import (
     preset_for,
     presets,
 )
-from robench.training.recipe import RECIPES, Recipe
+from robench.training.recipe import Recipe
+from robench.training.recipes import recipe
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class Chosen:
 
 
 def shared_recipe(dataset: str, request: Request) -> Recipe:
-    """The recipe of a data set, as the grid changes it for all methods.
+    """The recipe of a data set, as the grid names it and changes it for all methods.
 
     Raises:
-        ConfigError: no such data set, no such field, or a value out of range.
+        ConfigError: no such data set, recipe or field, or a value out of range.
     """
     data_catalogue.facts(dataset)
     chosen = [choice.method for choice in request.methods]
@@ -61,7 +62,9 @@ def shared_recipe(dataset: str, request: Request) -> Recipe:
                 f"--set {name}: {head!r} is neither 'recipe' nor one of the methods: "
                 f"{', '.join(dict.fromkeys(chosen))}"
             )
-    return settings.change("recipe", RECIPES[dataset], _below("recipe", request.changes))
+    return settings.change(
+        "recipe", recipe(request.recipe, dataset), _below("recipe", request.changes)
+    )
 
 
 def choose(request: Request, shared: Mapping[str, Recipe]) -> Iterator[Chosen]:

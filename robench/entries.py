@@ -20,11 +20,12 @@ from robench.events import Finished
 from robench.names import TOGETHER
 from robench.plan import Job
 from robench.printable import printable
-from robench.settings import Plain, plain
+from robench.settings import Plain
 from robench.store.cell import KEPT, Cell
 from robench.store.files import remove, write
 from robench.store.provenance import provenance
 from robench.store.records import CellFolder
+from robench.training import recipe
 from robench.training.checkpoint import to_bytes
 from robench.training.train import Trained
 
@@ -54,7 +55,7 @@ def about(job: Job) -> Plain:
         "deviates": cell.deviates,
         "control": job.method.control,
         "select_on": job.method.select_on,
-        "shared": plain(job.shared),
+        "shared": recipe.plain(job.shared),
     }
 
 

@@ -18,7 +18,8 @@ from robench.models.catalogue import build
 from robench.models.classifier import Classifier, Network
 from robench.threat import Threat
 from robench.training.method import Method, method
-from robench.training.recipe import RECIPES, Recipe
+from robench.training.recipe import Recipe
+from robench.training.recipes import RECIPES
 from robench.training.train import train
 
 THREAT = Threat("Linf", 3 / 16)

@@ -10,7 +10,8 @@ from msgspec import Meta
 
 from robench import settings
 from robench.errors import ConfigError
-from robench.training.recipe import RECIPES, Recipe
+from robench.training.recipe import Recipe
+from robench.training.recipes import RECIPES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from robench.radius import parse_eps
 from robench.settings import Plain
 from robench.store.files import digest
 from robench.store.records import CellFolder, read_record
-from robench.training.recipe import RECIPES
+from robench.training.recipes import RECIPES
 
 Row = dict[str, Any]
 

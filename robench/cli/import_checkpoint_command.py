@@ -127,7 +127,7 @@ def _fitted(
 
 
 def _normalises(tensors: "Mapping[str, Tensor]", options: Mapping[str, Any]) -> bool:
-    from robench.training.recipe import RECIPES
+    from robench.training.recipes import RECIPES
 
     if "mean" in tensors:
         return tensors["mean"].numel() > 1

@@ -7,13 +7,13 @@ import click
 from robench.cli.echo import echo
 from robench.cli.options import CONTEXT, width
 
-KINDS = ("methods", "suites", "datasets", "models", "flags")
+KINDS = ("methods", "suites", "datasets", "models", "recipes", "flags")
 
 
 @click.command("list", context_settings=CONTEXT, short_help="What can be named.")
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
 def command(kinds: tuple[str, ...]) -> int:
-    """List methods, suites, datasets, models and flags; broken plugin files with their reason.
+    """List methods, suites, datasets, models, recipes, flags; broken plugin files with the reason.
 
     Imports no plugin and no torch.
     """
@@ -44,6 +44,10 @@ def _rows(kind: str) -> Iterator[tuple[str, str]]:
         from robench.models.catalogue import MODELS
 
         yield from ((name, model.summary) for name, model in MODELS.items())
+    elif kind == "recipes":
+        from robench.training.recipes import READY
+
+        yield from ((name, ready.summary) for name, ready in READY.items())
     else:
         from robench.evaluation.flags import FLAGS
 

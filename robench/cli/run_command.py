@@ -79,6 +79,12 @@ class _Parted(click.Command):
 )
 @listed("--seeds", default=["0"], metavar="0-2,7", help="One training a seed.")
 @click.option(
+    "--recipe",
+    default="paper",
+    metavar="paper|fast|smoke",
+    help="How all methods are trained; see robench list recipes.",
+)
+@click.option(
     "--set",
     multiple=True,
     callback=merged,
@@ -287,6 +293,7 @@ def _request(options: dict[str, Any]) -> "Request":
         test_limit=options["test_limit"],
         data_root=options["data_root"],
         download=options["download"],
+        recipe=options["recipe"],
         save_adversarial=options["save_adversarial"],
     )
 

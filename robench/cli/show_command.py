@@ -132,9 +132,10 @@ def _in_words(attack: object) -> str:
 
 
 def _dataset(name: str) -> Iterator[str]:
+    from robench import settings
     from robench.data.catalogue import facts
     from robench.radius import show_eps
-    from robench.training.recipe import RECIPES
+    from robench.training.recipes import READY, RECIPES
 
     known = facts(name)
     yield f"{name}: {known.summary}"
@@ -145,6 +146,10 @@ def _dataset(name: str) -> Iterator[str]:
     yield ""
     yield "recipe (--set recipe.FIELD=VALUE):"
     yield from _settings(RECIPES[name])
+    for other, ready in READY.items():
+        changes = settings.differences(ready.of(name), RECIPES[name])
+        if text := ", ".join(f"{path}={settings.text(new)}" for path, (new, _) in changes.items()):
+            yield f"--recipe {other}: {text}"
 
 
 def _model(name: str) -> Iterator[str]:

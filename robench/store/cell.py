@@ -6,11 +6,10 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Literal, get_args
 
-from robench import settings
 from robench.radius import Norm, show_eps
 from robench.settings import Plain
 from robench.store.files import digest
-from robench.training.recipe import Recipe
+from robench.training.recipe import Recipe, plain
 
 PROTOCOL = 1
 """Counts up when the same key would no longer give the same weights; older cells are redone."""
@@ -58,7 +57,7 @@ class Cell:
             "method": self.method,
             "plugin": self.plugin,
             "settings": self.settings,
-            "recipe": settings.plain(self.recipe),
+            "recipe": plain(self.recipe),
             "dataset": self.dataset,
             "data": self.data,
             "train_limit": self.train_limit,

@@ -19,7 +19,7 @@ MOST_CHOICES = 1000
 
 OPTIONS = (
     "methods", "dataset", "model", "suite", "norm", "eps", "train_norm", "train_eps", "seeds",
-    "checkpoints", "train_limit", "test_limit", "set",
+    "recipe", "checkpoints", "train_limit", "test_limit", "set",
 )  # fmt: skip
 """Options of a run that say which cells there are; the others say where and how they are run."""
 
@@ -55,6 +55,8 @@ class Request:
     test_limit: int | None
     data_root: Path
     download: bool
+    recipe: str = "paper"
+    """The name of the recipe that all share."""
     save_adversarial: int = 0
     """Of how many test images an evaluation keeps what broke them."""
 

@@ -4,11 +4,13 @@ It moves robust accuracy as much as the method does (Pang et al. 2021, arXiv:201
 field is recorded, and a method that departs from the shared values is marked in every table.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta
+
+from robench import settings
+from robench.settings import Plain
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
@@ -51,6 +53,8 @@ class Recipe:
     """Decay a step of the running average of weights that is deployed; none: the weights."""
     bf16: bool = False
     """bfloat16 autocast in training, on CUDA only; evaluation is always float32."""
+    compile: Literal["none", "default", "reduce-overhead"] = "none"
+    """torch.compile of the network in training, on CUDA only; the last with CUDA graphs."""
     validate_every: Annotated[int, Meta(ge=1)] = 1
     """Epochs from one look at the validation part to the next; the last epoch gets one always."""
     validation_images: Annotated[int, Meta(ge=1)] = 1000
@@ -65,34 +69,12 @@ OF_A_STAGE = (
 )  # fmt: skip
 """What one stage of a method may do otherwise; the rest belongs to the whole of training."""
 
-_CIFAR = Recipe()
+_YOUNGER = ("compile",)
+"""Fields that came when there were results already."""
 
-RECIPES: Mapping[str, Recipe] = {
-    # Ours, chosen on the validation part.
-    "digits": Recipe(
-        epochs=24,
-        batch_size=64,
-        optimizer="adam",
-        lr=6e-3,
-        weight_decay=0.0,
-        schedule="cyclic",
-        augment="crop",
-        pad=1,
-        normalise=False,
-        validate_every=4,
-    ),
-    # TRADES' script for MNIST: one drop after epoch 55 of 100 (its later ones are never reached).
-    "mnist": Recipe(
-        epochs=100,
-        lr=0.01,
-        weight_decay=0.0,
-        milestones=(0.55,),
-        augment="none",
-        normalise=False,
-    ),
-    "cifar10": _CIFAR,
-    "cifar100": _CIFAR,
-    "svhn": Recipe(augment="crop", lr=0.01),  # ours: digits have no mirror image
-    "imagenette": Recipe(epochs=90, batch_size=64, milestones=(0.5, 0.75), pad=16),  # ours
-}
-RECIPES = {**RECIPES, "fashion-mnist": RECIPES["mnist"], "kmnist": RECIPES["mnist"]}
+
+def plain(recipe: Recipe) -> Plain:
+    """As files and keys hold it: younger fields only where they are used, so that keys stay."""
+    values = settings.plain(recipe)
+    defaults = settings.plain(Recipe())
+    return {k: v for k, v in values.items() if k not in _YOUNGER or v != defaults[k]}

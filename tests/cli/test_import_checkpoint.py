@@ -24,7 +24,7 @@ from robench.threat import Threat
 from robench.training.checkpoint import restore
 from robench.training.epochs import new_run
 from robench.training.method import method
-from robench.training.recipe import RECIPES
+from robench.training.recipes import RECIPES
 from tests.conftest import Outcome
 
 Robench = Callable[..., Outcome]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from robench.analysis.table import RESULTS
 from robench.data.catalogue import DATASETS
-from robench.training.recipe import RECIPES
+from robench.training.recipes import RECIPES
 from tests.cli.grids import QUICK, Robench, table, trained
 
 SHARED = RECIPES["digits"].lr

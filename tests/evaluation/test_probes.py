@@ -22,7 +22,7 @@ from robench.models.classifier import Network
 from robench.models.passes import counted
 from robench.threat import Threat
 from robench.training.method import method
-from robench.training.recipe import RECIPES
+from robench.training.recipes import RECIPES
 from tests import controls
 from tests.controls import CONTROLS, THREAT, Changed
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robench.training.recipe import RECIPES, Recipe
+from robench.training.recipe import Recipe
+from robench.training.recipes import RECIPES
 from robench.training.schedule import learning_rate
 
 
