@@ -23,7 +23,7 @@ from robench.data.load import Data
 from robench.threat import Threat
 from robench.training.epochs import new_run
 from robench.training.method import Run
-from tests.probing import quickly_probed
+from tests.probing import quickly_probed, unpriced
 
 torch.set_num_threads(1)  # tiny tensors: a second thread only waits
 hypothesis_settings.register_profile("robench", deadline=None, derandomize=True)
@@ -88,7 +88,7 @@ def robench(
     monkeypatch.setenv("ROBENCH_JOBS", "0")  # and no process each; test_isolation has those
 
     def run(*arguments: str) -> Outcome:
-        with pytest.raises(SystemExit) as end:
+        with pytest.raises(SystemExit) as end, unpriced():
             main(arguments)
         printed = capsys.readouterr()
         return Outcome(int(end.value.code or 0), printed.out, printed.err)

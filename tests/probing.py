@@ -1,4 +1,4 @@
-"""Looks for masking that are over at once, for tests that are about something else."""
+"""Looks for masking, and for costs, that are over at once: for tests of something else."""
 
 import contextlib
 from collections.abc import Iterator
@@ -24,4 +24,11 @@ _SHORT: dict[str, Any] = {
 def quickly_probed() -> Iterator[None]:
     """While it holds, probes take a few steps each."""
     with mock.patch.multiple(attacks, **_SHORT):
+        yield
+
+
+@contextlib.contextmanager
+def unpriced() -> Iterator[None]:
+    """While it holds, plans say what runs and not what it costs."""
+    with mock.patch("robench.cli.forecasted.costs", return_value=()):
         yield

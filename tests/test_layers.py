@@ -15,8 +15,8 @@ ROOMS = [
     "errors", "names", "printable", "archives", "radius", "versions", "settings", "imports",
     "loading", "plugins", "events", "keeping", "watch", "seeds", "device", "intervals", "threat",
     "data", "models", "adversary", "training", "store", "saving", "evaluation", "chosen", "plan",
-    "analysis", "upkeep", "reporting", "check", "entries", "networks", "work", "left", "mending",
-    "run", "executors", "reopen", "templates", "cli",
+    "analysis", "upkeep", "reporting", "check", "entries", "networks", "work", "left", "forecast",
+    "mending", "run", "executors", "reopen", "templates", "cli",
 ]  # fmt: skip
 """In the order in which data flows: a room may use those above it, never those below."""
 

@@ -32,7 +32,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 def loader(task: Task) -> Loader:
     """The task's batches; without worker processes, because one core is what is measured."""
     train, recipe = task.data.train, task.recipe
-    pixels = train.pixels[task.order].permute(0, 2, 3, 1).numpy()
+    pixels = train.stored(task.order).permute(0, 2, 3, 1).numpy()
     steps: list[Any] = []
     if recipe.augment != "none":
         steps.append(transforms.RandomCrop(pixels.shape[1:3], padding=recipe.pad))

@@ -167,7 +167,11 @@ class _Parted(click.Command):
     default="missing",
     help="What is run again: nothing, what failed, everything.",
 )
-@click.option("--plan", is_flag=True, help="Say what would run, and run nothing.")
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Say what would run and what it costs, from a short probe; run nothing.",
+)
 @click.option("--json", is_flag=True, help="Progress as one JSON object a line.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option(
@@ -212,8 +216,11 @@ def _run(
 
     results: Path = options["results"]
     if options["plan"]:
+        from robench.cli.forecasted import forecast
+
         announce(planned, device, err=False)
         listing(planned, results, options["rerun"])
+        forecast(planned, results, options["rerun"], options["jobs"], device)
         echo(results)
         return True
     cells = {job.cell.name: [e.name for e in job.evaluations] for job in planned.jobs}

@@ -1,11 +1,13 @@
 """Batches of training images that know where their images come from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from robench.data.files import Files
 from robench.data.load import Images
 
 
@@ -27,6 +29,20 @@ def shuffled(images: Images, generator: torch.Generator) -> Tensor:
 
 
 def batches(images: Images, order: Tensor, size: int, start: int = 0) -> Iterator[Batch]:
-    """Images in an order, from a batch on; the last batch may be smaller."""
-    for index in order.to(images.y.device).split(size)[start:]:
-        yield Batch(images.x(index), images.y[index], index)
+    """Images in an order, from a batch on; the last batch may be smaller.
+
+    Of files the next batch is read while this one is worked on.
+    """
+    parts = order.to(images.y.device).split(size)[start:]
+    read = _ahead(images, parts) if isinstance(images.pixels, Files) else map(images.x, parts)
+    for index, x in zip(parts, read, strict=True):
+        yield Batch(x, images.y[index], index)
+
+
+def _ahead(images: Images, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+    with ThreadPoolExecutor(1) as reader:
+        waiting = [reader.submit(images.x, part) for part in parts[:1]]
+        for part in parts[1:]:
+            waiting.append(reader.submit(images.x, part))
+            yield waiting.pop(0).result()
+        yield from (last.result() for last in waiting)

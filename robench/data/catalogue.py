@@ -120,6 +120,21 @@ DATASETS: Mapping[str, Facts] = {
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
     ),
+    "imagenet": Facts(
+        summary="1,331,167 photographs, 224x224 from files: imagenet/train and imagenet/val with "
+        "a folder a class (Russakovsky et al. 2015, arXiv:1409.0575)",
+        shape=(3, 224, 224),
+        num_classes=1000,
+        eps={
+            "Linf": Fraction(4, 255),
+            "L2": Fraction(3),
+            "L1": Fraction(60),
+            "flow": Fraction(1, 40),
+        },  # RobustBench; L1: Croce & Hein 2022
+        model="resnet50",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    ),
 }
 
 

@@ -69,6 +69,8 @@ def _officials(name: str, root: Path) -> Iterator[Official]:
     elif name == "svhn":
         for url, file, md5 in (datasets.SVHN.split_list[part] for part in ("train", "test")):
             yield Official(root, file, md5, (url,), None)
+    elif name == "imagenet":
+        raise RuntimeError("image-net.org gives its archives to those who sign in")
     elif name == "imagenette":
         url, md5 = datasets.Imagenette._ARCHIVES["160px"]
         yield Official(root, url.rpartition("/")[2], md5, (url,), 500 * _MB)

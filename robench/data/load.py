@@ -1,4 +1,4 @@
-"""A data set in memory: uint8 tensors on the device, in the three parts every cell uses."""
+"""A data set in the three parts every cell uses: uint8 tensors on the device, or files."""
 
 import hashlib
 import itertools
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robench.data.catalogue import Facts, facts
 from robench.data.extra import read_extra
+from robench.data.files import Files
 from robench.data.sources import Part, read
 from robench.errors import DataError
 
@@ -19,8 +20,8 @@ from robench.errors import DataError
 class Images:
     """One part of a data set."""
 
-    pixels: Tensor
-    """(N, C, H, W), uint8, on the device."""
+    pixels: Tensor | Files
+    """(N, C, H, W), uint8, on the device; or the files that are read for them."""
     y: Tensor
     """(N,), int64, on the device."""
     scale: float
@@ -32,13 +33,21 @@ class Images:
         return len(self.y)
 
     def x(self, index: Tensor | slice = slice(None)) -> Tensor:
-        """Images as float32 in [0, 1]."""
-        return self.pixels[index].float() / self.scale
+        """Images as float32 in [0, 1], on the device."""
+        return self.stored(index).float() / self.scale
+
+    def stored(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """The same as they are stored, uint8, on the device."""
+        chosen = self.pixels[index]
+        return chosen.read().to(self.y.device) if isinstance(chosen, Files) else chosen
+
+    def at(self, index: Tensor | slice) -> "Images":
+        """Some of them, in an order."""
+        return Images(self.pixels[index], self.y[index], self.scale, self.origin[index])
 
     def first(self, limit: int | None) -> "Images":
         """The first ``limit`` images, or all."""
-        cut = slice(limit)
-        return Images(self.pixels[cut], self.y[cut], self.scale, self.origin[cut])
+        return self.at(slice(limit))
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Data:
     validation: Images
     test: Images
     digest: str
-    """SHA-256 of all images and labels before any limit."""
+    """SHA-256 of all images and labels before any limit; of files it takes names and sizes."""
     train_limit: int | None = None
     test_limit: int | None = None
     """Limits that left something out; none when all images are there."""
@@ -129,15 +138,18 @@ def _split(images: Images, *sizes: int) -> list[Images]:
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(images)))
     ends = np.cumsum([0, *sizes, len(images) - sum(sizes)])
     cuts = [order[a:b].to(images.y.device) for a, b in itertools.pairwise(ends)]
-    return [
-        Images(images.pixels[cut], images.y[cut], images.scale, images.origin[cut]) for cut in cuts
-    ]
+    return [images.at(cut) for cut in cuts]
 
 
 def _images(part: Part, scale: float, device: torch.device) -> Images:
     pixels, y = part
+    held: Tensor | Files = (
+        pixels
+        if isinstance(pixels, Files)
+        else torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    )
     return Images(
-        torch.from_numpy(np.ascontiguousarray(pixels)).to(device),
+        held,
         torch.from_numpy(y).to(device),
         scale,
         torch.arange(len(y), device=device),
@@ -146,9 +158,10 @@ def _images(part: Part, scale: float, device: torch.device) -> Images:
 
 def _check(name: str, part: Part, known: Facts) -> None:
     pixels, y = part
-    if pixels.dtype != np.uint8 or pixels.shape[1:] != known.shape or len(pixels) != len(y):
+    kind = np.dtype(np.uint8) if isinstance(pixels, Files) else pixels.dtype
+    if kind != np.uint8 or pixels.shape[1:] != known.shape or len(pixels) != len(y):
         raise DataError(
-            f"{name}: images are {pixels.dtype} {pixels.shape[1:]} and not uint8 {known.shape}, "
+            f"{name}: images are {kind} {pixels.shape[1:]} and not uint8 {known.shape}, "
             f"or not as many ({len(pixels)}) as labels ({len(y)})"
         )
     if len(y) == 0 or y.min() < 0 or y.max() >= known.num_classes:
@@ -159,6 +172,7 @@ def _digest(parts: dict[str, Part]) -> str:
     whole = hashlib.sha256()
     for key, (pixels, y) in sorted(parts.items()):
         whole.update(f"{key} {pixels.shape}".encode())
-        whole.update(np.ascontiguousarray(pixels).data)
+        content = pixels.digest.encode() if isinstance(pixels, Files) else pixels
+        whole.update(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
         whole.update(np.ascontiguousarray(y).data)
     return whole.hexdigest()

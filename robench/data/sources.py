@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from robench.data.download import download as fetch
+from robench.data.files import Files, folder
 from robench.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
-Part = tuple[Pixels, Labels]
-"""Images (N, C, H, W) and labels (N,)."""
+Part = tuple[Pixels | Files, Labels]
+"""Images (N, C, H, W), or the files that hold them, and labels (N,)."""
 Reader = Callable[[Path, bool], Part]
 """The training part of what lies under a root, or the test part."""
 
@@ -26,8 +27,8 @@ def read(name: str, root: Path, download: bool) -> dict[str, Part]:
     """
     if name == "digits":
         return {"all": _digits()}
-    parts, folder = _TORCHVISION[name]
-    where = root.absolute() / folder
+    parts, place = _TORCHVISION[name]
+    where = root.absolute() / place
     try:
         return _official(parts, root)
     except Exception as error:  # a damaged file fails in as many ways as there are formats
@@ -99,6 +100,15 @@ def _imagenette(root: Path, train: bool) -> Part:
     return images.transpose(0, 3, 1, 2), labels
 
 
+def _imagenet(root: Path, train: bool) -> Part:
+    """As its archives unpack: a folder for each part, and in it one for each class."""
+    there = {part: folder(root / "imagenet" / part, 224) for part in ("train", "val")}
+    if there["train"][2] != there["val"][2]:
+        raise DataError("train and val have other classes")
+    files, labels, _ = there["train" if train else "val"]
+    return files, labels
+
+
 _TORCHVISION: dict[str, tuple[Reader, str]] = {
     "mnist": (_mnist_like("MNIST"), "MNIST/raw"),
     "fashion-mnist": (_mnist_like("FashionMNIST"), "FashionMNIST/raw"),
@@ -107,4 +117,5 @@ _TORCHVISION: dict[str, tuple[Reader, str]] = {
     "cifar10": (_cifar_like("CIFAR10"), "cifar-10-batches-py"),
     "cifar100": (_cifar_like("CIFAR100"), "cifar-100-python"),
     "imagenette": (_imagenette, "imagenette2-160"),
+    "imagenet": (_imagenet, "imagenet"),
 }

@@ -63,6 +63,11 @@ MODELS: Mapping[str, Model] = {
     "preactresnet18": Model(
         "PreActResNet-18 (He et al. 2016, arXiv:1603.05027)", "residual:preactresnet18"
     ),
+    "resnet50": Model(
+        "torchvision's ResNet-50, with a 7x7 stem (He et al. 2016, arXiv:1512.03385)",
+        "imagenet:resnet50",
+        sides=(160, 224),
+    ),
     "wrn-28-10": Model(_WRN, "residual:wide_resnet", {"depth": 28, "width": 10}),
     "wrn-34-10": Model(_WRN, "residual:wide_resnet", {"depth": 34, "width": 10}),
     "wrn-32-10": Model(

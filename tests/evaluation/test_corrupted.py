@@ -113,8 +113,8 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
     """A data set that says it is CIFAR-10, with files of ten images a severity beside it."""
     facts = replace(tiny.FACTS, shape=(3, 32, 32))
     small = tiny.data(test=10)
-    test = replace(small.test, pixels=small.test.pixels.repeat_interleave(4, 2))
-    test = replace(test, pixels=test.pixels.repeat_interleave(4, 3))
+    larger = small.test.stored().repeat_interleave(4, 2).repeat_interleave(4, 3)
+    test = replace(small.test, pixels=larger)
     folder = tmp_path / cifar10c.FOLDER
     folder.mkdir()
     np.save(folder / "labels.npy", test.y.repeat(5).numpy().astype(np.uint8))

@@ -21,7 +21,7 @@ import torch
 
 from tests.cli.grids import QUICK
 from tests.drawing import quickly_drawn
-from tests.probing import quickly_probed
+from tests.probing import quickly_probed, unpriced
 
 LONGEST = 60.0
 """Seconds after which a command is taken to hang."""
@@ -141,6 +141,7 @@ def call(*arguments: str, limit: float = LONGEST) -> Answer:
         _written() as written,
         quickly_drawn(),
         quickly_probed(),
+        unpriced(),
         _own_plugins(),
         warnings.catch_warnings(),
     ):

@@ -57,7 +57,7 @@ def with_file(count: int = 40, recipe: Recipe = tiny.RECIPE) -> Run:
     """A training in its middle that has extra images: the validation part's, in negative."""
     data = tiny.data()
     images = data.validation.first(count)
-    run = new_run(replace(data, extra=replace(images, pixels=255 - images.pixels)), LINF, recipe)
+    run = new_run(replace(data, extra=replace(images, pixels=255 - images.stored())), LINF, recipe)
     run.progress = 0.5
     return run
 

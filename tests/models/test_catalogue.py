@@ -23,6 +23,7 @@ COUNTS = {
     "wrn-28-10": ("cifar10", 36_479_194),
     "wrn-34-10": ("cifar10", 46_160_474),
     "wrn-32-10": ("cifar10", 45_901_914),
+    "resnet50": ("imagenet", 25_557_032),
     "smallcnn": ("mnist", 312_202),
     "madrycnn": ("mnist", 3_274_634),
     "lenet": ("cifar10", 62_006),
@@ -33,7 +34,7 @@ COUNTS = {
 
 def data_of(name: str) -> str:
     side = (MODELS[name].sides or (32,))[-1]
-    return {8: "digits", 28: "mnist", 32: "cifar10"}[side]
+    return {8: "digits", 28: "mnist", 32: "cifar10", 224: "imagenet"}[side]
 
 
 @pytest.mark.parametrize("name", COUNTS)
