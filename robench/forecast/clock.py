@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from statistics import median
+from statistics import median_low
 
 import torch
 
@@ -12,11 +12,11 @@ ENOUGH = 0.3
 
 
 def seconds(work: Callable[[], object], device: torch.device, most: int = 7) -> float:
-    """Of one call: the median of several, after one that warms up; a long one is asked once."""
+    """Of one call: the lower median of several after one that warms up; of a long one, its own."""
     spent = [_once(work, device)]
     while sum(spent) < 2 * ENOUGH and len(spent) <= most:
         spent.append(_once(work, device))
-    return median(spent[1:] or spent)
+    return median_low(spent[1:] or spent)
 
 
 def an_image(work: Callable[[int], object], device: torch.device, first: int, most: int) -> float:
