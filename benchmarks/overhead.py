@@ -1,10 +1,10 @@
-"""What it costs that nothing is lost: a process a cell, a state an epoch, a journal a chunk.
+"""What everything around the work costs: start-up, a cell's files, and that nothing is lost.
 
     python benchmarks/overhead.py
 
 Each ratio is of two ways that take turns in one process, medians over rounds: training with states
 saved after every epoch against without, attacks with a journal against without, and a grid of small
-cells with a process for each against all in one.
+cells with a process for each against all in one. A report of 500 cells is benchmarks/report.py.
 """
 
 import os
@@ -23,6 +23,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import torch
@@ -34,9 +35,12 @@ from robench.data.load import Data, load
 from robench.evaluation.evaluate import evaluate
 from robench.keeping import Keeper
 from robench.models.catalogue import build
+from robench.plan import plan
+from robench.run import run
 from robench.saving import Saver
 from robench.store.cell import PROTOCOL
 from robench.store.files import digest
+from robench.store.grid import Choice, Request
 from robench.threat import Threat
 from robench.training.course import Course
 from robench.training.epochs import new_run
@@ -78,6 +82,65 @@ def said(name: str, plain: list[float], kept: list[float]) -> None:
     click.echo(
         f"{name:<44} {without:7.2f} s {with_it:7.2f} s {statistics.median(ratios):5.2f}x ({spread})"
     )
+
+
+def starts(rounds: int) -> None:
+    """Commands that need no torch, from the first line of Python to the last."""
+    folder = str(Path(__file__).parents[1] / "results" / "digits")
+    commands: dict[str, tuple[str, ...]] = {
+        "python -c pass": ("-c", "pass"),
+        "robench --help": ("-c", MAIN, "--help"),
+        "robench list": ("-c", MAIN, "list"),
+        "robench status results/digits": ("-c", MAIN, "status", folder),
+        "import torch": ("-c", "import torch"),
+    }
+    ways = [
+        partial(subprocess.run, [sys.executable, *words], check=True, capture_output=True)
+        for words in commands.values()
+    ]
+    for name, spent in zip(commands, turns(rounds, *ways), strict=True):
+        span = f"({min(spent):.2f}-{max(spent):.2f})"
+        click.echo(f"{name:<44} {statistics.median(spent):7.2f} s {span}")
+
+
+def bookkeeping(rounds: int, number: int = 20) -> None:
+    """What a cell takes whose training and attack are there already: keys, locks, logs, files."""
+    data, recipe = load("digits", Path(), CPU, test_limit=200), RECIPES["digits"]
+    maker = partial(build, "digitscnn", data.facts, normalise=False)
+    short = replace(recipe, epochs=1, validation_images=50)
+    trained = train(method("madry"), maker, data, short, _threat(data), 0, lambda event: None)
+    found = evaluate(maker().eval(), suite("quick"), data.test, [_threat(data)], 0, lambda *_: None)
+    request = Request(
+        methods=(Choice("madry"),), datasets=("digits",), models=(), suites=("quick",),
+        norm="Linf", eps=(), train_norm="Linf", train_eps=(), seeds=tuple(range(number)),
+        changes={}, checkpoints=("best",), train_limit=None, test_limit=200, data_root=Path(),
+        download=False,
+    )  # fmt: skip
+    planned = plan(request, CPU)
+
+    def grid() -> None:
+        with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+            run(planned, Path(folder), "missing", Watch(lambda event: None, 600.0))
+
+    def untried() -> None:
+        tables = mock.patch(
+            "robench.analysis.table.write_tables", return_value=mock.Mock(problems=[])
+        )
+        with mock.patch("robench.networks.recognised", return_value={}), tables:
+            grid()
+
+    with (
+        mock.patch("robench.work.train", return_value=trained),
+        mock.patch("robench.work._attack", return_value=found),
+    ):
+        for name, spent in zip(
+            ("a cell without its work", "the same, checkpoints not tried, no tables"),
+            turns(rounds, grid, untried),
+            strict=True,
+        ):
+            each = [1e3 * seconds / number for seconds in spent]
+            span = f"({min(each):.0f}-{max(each):.0f})"
+            click.echo(f"{name:<44} {statistics.median(each):7.0f} ms {span}")
 
 
 def trainings(rounds: int) -> None:
@@ -169,6 +232,8 @@ def _grid(folder: Path, jobs: int, count: int) -> None:
 def main(rounds: int) -> None:
     """All of it."""
     torch.set_num_threads(1)
+    starts(rounds)
+    bookkeeping(rounds)
     click.echo(f"{'':<44} {'without':>9} {'with':>9} ratio")
     trainings(rounds)
     attacks(rounds)

@@ -67,18 +67,20 @@ def saved(
     ``look`` loads what was written, and says what it recognises.
     """
     kept: dict[str, Plain] = {}
+    looked: dict[str, Plain] = {}  # best and last are often the same file
     for name in KEPT:
         checkpoint = trained.best if name == "best" else trained.last
         path = folder.weights(name)
         content = to_bytes(checkpoint, {"key": record["key"], "identity": record["identity"]})
         sha256 = hashlib.sha256(content).hexdigest()
         write(path, content)
+        looked[sha256] = looked.get(sha256) or look(path)
         kept[name] = {
             "epoch": checkpoint.epoch,
             "validation": asdict(checkpoint.validation),
             "sha256": sha256,
             "bytes": len(content),
-            "recognised": look(path),
+            "recognised": looked[sha256],
         }
     said = {"checkpoints": kept, "troubles": [asdict(trouble) for trouble in trained.troubles]}
     for path, text in folder.copies(said).items():

@@ -178,7 +178,10 @@ def careful_awp(model: nn.Module, x: Tensor, y: Tensor, optimizer: Optimizer, ta
     """The way up is the gradient's."""
     x_adv = careful_trades_images(model, x, task)
     weights = [weight for weight in model.parameters() if weight.ndim > 1]
+    statistics = [buffer.clone() for buffer in model.buffers()]
     slopes = torch.autograd.grad(trades_loss(model, x, y, x_adv), weights)
+    for buffer, before in zip(model.buffers(), statistics, strict=True):
+        buffer.copy_(before)
     kept = [weight.detach().clone() for weight in weights]
     with torch.no_grad():
         for weight, slope in zip(weights, slopes, strict=True):

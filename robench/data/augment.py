@@ -29,7 +29,7 @@ def augment(
     if kind == "crop-flip":
         columns = torch.where(mirrored, columns.flip(1), columns)
     padded = F.pad(x, (pad,) * 4, mode="constant" if padding == "zero" else "reflect")
-    rows, columns = rows.to(x.device), columns.to(x.device)
+    rows, columns = (places.to(x.device, non_blocking=True) for places in (rows, columns))
     image = torch.arange(count, device=x.device)[:, None, None, None]
     channel = torch.arange(channels, device=x.device)[:, None, None]
     return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]

@@ -24,6 +24,8 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.body, self.head = body, head
+        self.passed = nn.Identity()
+        """What a body gives goes through here, where passes are counted."""
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
@@ -37,8 +39,12 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, (B, classes), of images in [0, 1]."""
-        logits: Tensor = self.head(self.body(self.normalise(x)))
+        logits: Tensor = self.head(self._through(x))
         return logits
+
+    def _through(self, x: Tensor) -> Tensor:
+        passed: Tensor = self.passed(self.body(self.normalise(x)))
+        return passed
 
 
 class Classifier(Network):
@@ -46,8 +52,7 @@ class Classifier(Network):
 
     def features(self, x: Tensor) -> Tensor:
         """Penultimate features, (B, width), of images in [0, 1]."""
-        out: Tensor = self.body(self.normalise(x))
-        return out
+        return self._through(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, (B, classes), of images in [0, 1]."""
@@ -60,7 +65,7 @@ class MapClassifier(Network):
 
     def features(self, x: Tensor) -> Tensor:
         """Mean features over the map, (B, width), of images in [0, 1]."""
-        out: Tensor = self.body(self.normalise(x)).mean((2, 3))
+        out: Tensor = self._through(x).mean((2, 3))
         return out
 
 

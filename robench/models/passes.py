@@ -36,10 +36,10 @@ class Passes:
 def counted(model: nn.Module) -> Iterator[Passes]:
     """Count passes through every classifier and purifier in a module, or through the module itself.
 
-    The hooks sit on a classifier's body, because methods may ask for ``features`` alone.
+    The hooks sit behind a classifier's body, because methods may ask for ``features`` alone.
     """
     passes, parts = Passes(), list(model.modules())
-    networks: list[nn.Module] = [part.body for part in parts if isinstance(part, Network)]
+    networks: list[nn.Module] = [part.passed for part in parts if isinstance(part, Network)]
     networks += [part for part in parts if isinstance(part, Purifier)]
     handles = [part.register_forward_hook(passes._forward) for part in networks or [model]]
     try:

@@ -9,6 +9,7 @@ from robench.data.load import Data
 from robench.events import Epoch, Tell, Warned
 from robench.keeping import Forgetful, Keeper
 from robench.keeping import State as Saved
+from robench.models.compiled import compiled
 from robench.models.layout import laid_out
 from robench.seeds import derive, seeded
 from robench.threat import Threat
@@ -64,6 +65,8 @@ def train(
     run = new_run(data, threat, recipe)
     with seeded(derive(seed, "init")):
         model = laid_out(method.build(classifier, run).to(device))
+        if recipe.compile != "none" and device.type == "cuda":
+            compiled(model, recipe.compile)
         run.state = {name: value.to(device) for name, value in method.init(model, run).items()}
     course = Course(method, model, recipe, run, derive(seed, "data"))
     looked_at = data.validation.first(recipe.validation_images)
