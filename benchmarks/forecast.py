@@ -3,8 +3,8 @@
     python benchmarks/forecast.py --data-root data
 
 Of each grid: the estimate of ``robench run --plan``, then the run itself in a process of its own,
-one job of one thread. Seconds of training and of attacks are those that the cells' records hold,
-the whole is by the clock, with start-up and tables. How many images stand is no part of a probe, so
+one job of one thread. Seconds of training and of attacks are those that the cells' events tell, the
+whole is by the clock, with start-up and tables. How many images stand is no part of a probe, so
 attacks are compared twice: as the plan says it, and at the share that stood in the end.
 """
 
@@ -13,6 +13,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from rich.table import Table
 
 from benchmarks.storm.harness import MAIN
 from robench.cli import run_command
+from robench.device import peak_mb
 from robench.forecast.grid import Cost, costs
 from robench.plan import plan
 
@@ -45,8 +47,8 @@ GRIDS: Mapping[str, tuple[str, ...]] = {
     ),
     "CIFAR-10, ResNet-18": (
         "-m", "natural,madry", "--dataset", "cifar10", "--model", "resnet18", "--suite", "quick",
-        "--train-limit", "160", "--test-limit", "20", "--checkpoints", "best",
-        "--set", "recipe.epochs=1", "--set", "recipe.batch_size=32", *_SHORT,
+        "--train-limit", "320", "--test-limit", "20", "--checkpoints", "best",
+        "--set", "recipe.epochs=2", "--set", "recipe.batch_size=32", *_SHORT,
     ),
 }  # fmt: skip
 
@@ -83,15 +85,15 @@ def truth(options: tuple[str, ...], root: Path, results: Path) -> Truth:
     whole = time.perf_counter() - began
     rows = pd.read_csv(results / "results.csv")
     worst = rows[rows["attack"] == "worst"]
-    cells = worst.drop_duplicates("cell")
-    # A checkpoint with the weights of another one shares what was found.
-    attacks = worst["seconds"].sum()
+    logs = [log.read_text().splitlines() for log in results.glob("cells/*/events.jsonl")]
+    ended = [e for log in logs for e in map(json.loads, log) if e["event"] == "finished"]
+    attacks = sum(e["seconds"] for e in ended if " best " in e["label"] or " last " in e["label"])
     return Truth(
-        cells["train_seconds"].sum(),
+        sum(e["seconds"] for e in ended) - attacks,
         attacks,
         whole,
         (worst["n_stands"] / worst["n"]).mean(),
-        max(worst["peak_mb"].max(), cells["train_peak_mb"].max()),
+        max(worst["peak_mb"].max(), worst["train_peak_mb"].max()),
     )
 
 
@@ -107,6 +109,7 @@ def main(grids: str | None, data_root: Path) -> None:
     for name, options in GRIDS.items():
         if grids and not any(name.startswith(wanted) for wanted in grids.split(",")):
             continue
+        base = peak_mb(torch.device("cpu"))
         with tempfile.TemporaryDirectory() as folder:
             found, probe = forecast(options, data_root.absolute(), Path(folder))
             true = truth(options, data_root.absolute(), Path(folder))
@@ -125,8 +128,10 @@ def main(grids: str | None, data_root: Path) -> None:
                 name if not number else f"  probed in {probe:.0f} s" if number == 1 else "",
                 part, f"{estimate:.0f} s", f"{took:.0f} s", f"{estimate / took:.2f}",
             )  # fmt: skip
-        memory = max(cost.memory for cost in found) / 1e6
-        table.add_row("", "memory beside the process", f"{memory:.0f} MB", f"{true.memory:.0f} MB")
+        memory = base + max(cost.memory for cost in found) / 2**20
+        table.add_row(
+            "", "memory", f"{memory:.0f} MB", f"{true.memory:.0f} MB", f"{memory / true.memory:.2f}"
+        )
     Console(width=100).print(table)
 
 

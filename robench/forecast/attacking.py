@@ -120,11 +120,11 @@ class Takes:
 def takes(suite: Suite, bill: Bill, images: int, with_gradient: float, without: float) -> Takes:
     """Of an evaluation at one radius, where passes of an image take so long.
 
-    An image that falls costs the first attack; most fall early in it.
+    An image that falls costs the first attack, and probes nothing; most fall early.
     """
     each = {name: asked.takes(with_gradient, without) for name, asked in bill.attacks.items()}
-    always = bill.probes.takes(with_gradient, without) + images * without
+    probes, looks = bill.probes.takes(with_gradient, without), images * without
     audited = suite.audit.attacks if suite.audit else ()
     looked = min(images, suite.audit.images) if suite.audit else 0
     whole = sum((looked if name in audited else images) * each[name] for name in each)
-    return Takes(always + images * next(iter(each.values())), always + whole)
+    return Takes(looks + images * next(iter(each.values())), looks + probes + whole)

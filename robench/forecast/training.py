@@ -143,7 +143,7 @@ def passing(
 
 
 def _activations(probed: Probed) -> float:
-    """Bytes kept for backward passes: of a batch, natural and attacked, or of a chunk attacked."""
+    """Bytes kept for backward passes: of a batch twice over, or of a chunk that is attacked."""
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -156,7 +156,9 @@ def _activations(probed: Probed) -> float:
     del logits
     weights = {p.untyped_storage().data_ptr() for p in probed.model.parameters()}
     each = sum(size for place, size in kept.items() if place not in weights) / len(batch.y)
-    return each * max(2 * probed.job.cell.recipe.batch_size, min(CHUNK, len(probed.data.test)))
+    recipe, data = probed.job.cell.recipe, probed.data
+    looked = min(recipe.validation_images, len(data.validation))
+    return each * max(2 * recipe.batch_size, min(CHUNK, len(data.test)), looked)
 
 
 def _of_optimizer(course: Course) -> list[Tensor]:
