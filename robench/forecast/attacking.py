@@ -64,19 +64,21 @@ class Bill:
 class Unbreakable(nn.Module):
     """Sure of class 0 wherever a perturbation may lead, with gradients like any other network."""
 
-    way: Tensor
+    ways: Tensor
+    mixed: Tensor
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        size = math.prod(facts.shape)
-        way = torch.randn(size, facts.num_classes, generator=generator)
-        self.register_buffer("way", way / way.abs().sum(0))
+        ways = torch.randn(math.prod(facts.shape), 16, generator=generator)
+        mixed = torch.randn(16, facts.num_classes, generator=generator)
+        self.register_buffer("ways", ways / ways.abs().sum(0))
+        self.register_buffer("mixed", mixed / mixed.abs().sum(0))
         self.margin = 10.0
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of images: between -1 and 1, and the margin for class 0."""
-        logits: Tensor = x.flatten(1) @ self.way
+        logits: Tensor = x.flatten(1) @ self.ways @ self.mixed
         return logits + self.margin * F.one_hot(torch.tensor(0), logits.shape[1])
 
 

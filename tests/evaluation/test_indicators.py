@@ -38,7 +38,7 @@ STRONG = APGD(steps=20)
 EARLY = PGDAttack(pgd=PGD(steps=20, step_size=0.004, start="none"))
 """It is less than half way when its steps are over."""
 
-IMAGES = 10
+IMAGES = 20
 
 
 @dataclass(frozen=True, kw_only=True)

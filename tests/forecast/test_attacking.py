@@ -1,10 +1,13 @@
 """What suites ask about images that stand."""
 
+from unittest import mock
+
 import pytest
 import torch
 
 from robench.adversary.suite import suite
 from robench.data.catalogue import DATASETS, facts
+from robench.forecast import attacking
 from robench.forecast.attacking import Asked, Bill, Unbreakable, bill, takes
 from robench.radius import BALLS, Norm
 from robench.seeds import seeded
@@ -38,7 +41,7 @@ def test_passes_are_those_of_the_budgets() -> None:
 
 @pytest.mark.slow
 def test_passes_of_autoattack() -> None:
-    with quickly_probed():
+    with quickly_probed(), mock.patch.object(attacking, "PIXELS", 1):
         found = bill(suite("standard"), facts("cifar10"), Threat("Linf", 8 / 255)).attacks
     assert (found["apgd-ce"].forwards, found["apgd-ce"].backwards) == (101, 101)
     assert found["apgd-t"].backwards == 909
