@@ -23,6 +23,7 @@ from robench.store.cell import Cell, Evaluation
 from robench.store.grid import Request
 from robench.training.method import Adversarial, Method, inside
 from robench.training.recipe import Recipe
+from robench.training.recipes import READY
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def plan(request: Request, device: torch.device) -> Plan:
             start = start.start
         jobs[cell.key] = job
     notes = dict.fromkeys(note for job in jobs.values() for note in _notes(job))
-    if request.recipe == "smoke":
-        notes["recipe smoke shows that things run; its numbers say nothing of a method"] = None
+    if remark := READY[request.recipe].remark:
+        notes[f"recipe {request.recipe}: {remark}"] = None
     return Plan(
         tuple(jobs.values()), suites, data, shared, stand_ins, tuple(notes),
         request.save_adversarial,

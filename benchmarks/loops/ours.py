@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from benchmarks.loops.task import INNER, Task
-from robench.models.layout import laid_out
 from robench.models.passes import Passes
-from robench.training.course import Course, Underway
-from robench.training.epochs import Done, epochs, new_run
+from robench.training.course import Underway
+from robench.training.epochs import Done, epochs
 from robench.training.method import Method, method
+from robench.training.train import begun
 
 CHANGES: Mapping[str, Mapping[str, object]] = {
     "natural": {},
@@ -28,10 +28,7 @@ class Ours:
 
     def __init__(self, name: str, task: Task) -> None:
         method, self.data = chosen(name, task.data.name), task.data
-        run = new_run(task.data, task.threat, task.recipe)
-        model = laid_out(task.network())
-        run.state = method.init(model, run)
-        self.course = Course(method, model, task.recipe, run, 0)
+        self.course = begun(method, task.network, task.data, task.recipe, task.threat, 0)
         self.course.underway = Underway(task.order)
 
     def __call__(self) -> Done:

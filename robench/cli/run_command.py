@@ -195,8 +195,8 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
     torch.set_num_threads(options["threads"])
     device = choose(options["device"])
-    # Workers load the data themselves, each on its own device.
-    here = torch.device("cpu") if options["jobs"] else device
+    # Workers load the data themselves, each on its own device; a plan is probed here.
+    here = torch.device("cpu") if options["jobs"] and not options["plan"] else device
     planned = [plan(request, here) for request in requests]
     fine = [
         _run(one, request, grid, device)

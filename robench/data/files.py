@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,18 +73,27 @@ class Files:
         return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
-def folder(root: Path, side: int) -> tuple[Files, npt.NDArray[np.int64], Sequence[str]]:
-    """Files below a folder with a folder for each class, their labels, and the classes in order.
+def classes(root: Path) -> list[str]:
+    """The folders in a folder, in the order of their labels.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    if not found:
+        raise DataError(f"{root} has no folder for any class")
+    return found
+
+
+def folder(root: Path, side: int) -> tuple[Files, npt.NDArray[np.int64]]:
+    """Files below a folder with a folder for each class, and their labels.
 
     Raises:
         DataError: there is no such folder, or no class in it.
     """
-    classes = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    if not classes:
-        raise DataError(f"{root} has no folder for any class")
     names, labels = list[str](), list[int]()
-    for label, name in enumerate(classes):
+    for label, name in enumerate(classes(root)):
         found = sorted(p.name for p in (root / name).iterdir() if p.suffix.lower() in ENDINGS)
         names += [f"{name}/{file}" for file in found]
         labels += [label] * len(found)
-    return Files(root, np.array(names), side), np.array(labels, dtype=np.int64), classes
+    return Files(root, np.array(names), side), np.array(labels, dtype=np.int64)

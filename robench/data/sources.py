@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robench.data.download import download as fetch
-from robench.data.files import Files, folder
+from robench.data.files import Files, classes, folder
 from robench.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -102,11 +102,10 @@ def _imagenette(root: Path, train: bool) -> Part:
 
 def _imagenet(root: Path, train: bool) -> Part:
     """As its archives unpack: a folder for each part, and in it one for each class."""
-    there = {part: folder(root / "imagenet" / part, 224) for part in ("train", "val")}
-    if there["train"][2] != there["val"][2]:
+    parts = {part: root / "imagenet" / part for part in ("train", "val")}
+    if classes(parts["train"]) != classes(parts["val"]):
         raise DataError("train and val have other classes")
-    files, labels, _ = there["train" if train else "val"]
-    return files, labels
+    return folder(parts["train" if train else "val"], 224)
 
 
 _TORCHVISION: dict[str, tuple[Reader, str]] = {

@@ -13,15 +13,15 @@ from robench.data.batches import Batch
 from robench.data.load import Data
 from robench.evaluation.trial import CHUNK
 from robench.forecast.clock import an_image
-from robench.models.layout import laid_out
 from robench.models.passes import Passes, counted
 from robench.plan import Job
 from robench.seeds import seeded
 from robench.threat import Threat
 from robench.training.course import Course
-from robench.training.epochs import new_run, rounds
+from robench.training.epochs import autocast, rounds
 from robench.training.method import Stage
 from robench.training.recipe import Recipe
+from robench.training.train import begun
 
 FIRST = 4
 """Images of the first step that is tried."""
@@ -46,14 +46,10 @@ class Probed:
     def __init__(self, job: Job, data: Data) -> None:
         self.job, self.data = job, replace(data, extra=job.extra)
         self.device, cell = data.train.y.device, job.cell
-        self.threat = Threat(cell.norm, float(cell.eps))
-        self.run = new_run(self.data, self.threat, cell.recipe)
+        threat, maker = Threat(cell.norm, float(cell.eps)), networks.maker(cell, data)
+        self.course = begun(job.method, maker, self.data, cell.recipe, threat, cell.seed)
+        self.model, self.run = self.course.model, self.course.run
         self.run.progress = 0.5  # past any warm-up
-        built = job.method.build(networks.maker(cell, data), self.run)
-        self.model = laid_out(built.to(self.device))
-        memory = job.method.init(self.model, self.run)
-        self.run.state = {name: value.to(self.device) for name, value in memory.items()}
-        self.course = Course(job.method, self.model, cell.recipe, self.run, 0)
 
     def deployed(self) -> nn.Module:
         """What would be attacked."""
@@ -98,7 +94,8 @@ def _step(probed: Probed, stage: Stage, recipe: Recipe) -> float:
     def work(images: int) -> None:
         nonlocal seen
         seen += images
-        method.step(probed.model, probed.batch(images), run, optimizer)
+        with autocast(recipe, probed.device):
+            method.step(probed.model, probed.batch(images), run, optimizer)
 
     with counted(probed.model) as passes:
         each = an_image(work, probed.device, FIRST, recipe.batch_size)

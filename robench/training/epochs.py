@@ -113,7 +113,7 @@ def _epoch(course: Course, data: Data, recipe: Recipe, last: int, between: Betwe
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, run.progress)
             x = augment(batch.x, recipe.augment, recipe.pad, recipe.padding, course.shuffle)
-            with _autocast(recipe, x.device):
+            with autocast(recipe, x.device):
                 now.losses.append(course.method.step(model, replace(batch, x=x), run, optimizer))
             if course.average is not None:
                 course.average.update_parameters(model)
@@ -127,8 +127,8 @@ def _epoch(course: Course, data: Data, recipe: Recipe, last: int, between: Betwe
     return now
 
 
-def _autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """No cache: a method may change weights between the passes of one step."""
+def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """What a step runs in. No cache: a method may change weights between the passes of one step."""
     half = recipe.bf16 and device.type == "cuda"
     return torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False)
 

@@ -65,6 +65,8 @@ class Ready:
     summary: str
     of: Callable[[str], Recipe]
     """By the data set's name."""
+    remark: str = ""
+    """What a person should know before a run."""
 
 
 def _fast(dataset: str) -> Recipe:
@@ -78,7 +80,9 @@ def _smoke(dataset: str) -> Recipe:
 READY: Mapping[str, Ready] = {
     "paper": Ready("each data set's own: the authors', where there are any", lambda d: RECIPES[d]),
     "fast": Ready("15 to 30 epochs of a rate that rises and falls; bfloat16 on CUDA", _fast),
-    "smoke": Ready("two epochs, to see that things run; its numbers say nothing", _smoke),
+    "smoke": Ready(
+        "two epochs, to see that things run", _smoke, "its numbers say nothing of a method"
+    ),
 }
 
 

@@ -61,14 +61,9 @@ def train(
     Raises:
         Diverged: a loss is not finite.
     """
-    device, keeper = data.train.y.device, keeper or Forgetful()
-    run = new_run(data, threat, recipe)
-    with seeded(derive(seed, "init")):
-        model = laid_out(method.build(classifier, run).to(device))
-        if recipe.compile != "none" and device.type == "cuda":
-            compiled(model, recipe.compile)
-        run.state = {name: value.to(device) for name, value in method.init(model, run).items()}
-    course = Course(method, model, recipe, run, derive(seed, "data"))
+    keeper = keeper or Forgetful()
+    course = begun(method, classifier, data, recipe, threat, seed)
+    run = course.run
     looked_at = data.validation.first(recipe.validation_images)
     trained: Trained | None = None
 
@@ -95,6 +90,24 @@ def train(
                 keeper.ended(state)
     assert trained is not None  # the last epoch of the last stage is always looked at
     return trained
+
+
+def begun(
+    method: Method,
+    classifier: Callable[[], nn.Module],
+    data: Data,
+    recipe: Recipe,
+    threat: Threat,
+    seed: int,
+) -> Course:
+    """A training before its first step: the network as it is drawn, on the device."""
+    device, run = data.train.y.device, new_run(data, threat, recipe)
+    with seeded(derive(seed, "init")):
+        model = laid_out(method.build(classifier, run).to(device))
+        if recipe.compile != "none" and device.type == "cuda":
+            compiled(model, recipe.compile)
+        run.state = {name: value.to(device) for name, value in method.init(model, run).items()}
+    return Course(method, model, recipe, run, derive(seed, "data"))
 
 
 def _found(method: Method, new: Checkpoint, trained: Trained | None) -> list[Trouble]:

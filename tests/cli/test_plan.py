@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
+import torch
 
 from robench import plugins
+from robench.errors import ConfigError
 from tests.cli.grids import QUICK, Robench, trained, write_suite
 
 
@@ -143,3 +146,15 @@ def test_several_radii_and_suites_are_one_grid(robench: Robench) -> None:
         "run", "-m", "madry", "--suite", "quick,torchattacks", "--train-eps", "1/16,3/16", "--plan"
     )
     assert "2 trainings, 8 evaluations by quick, torchattacks" in planned.out
+
+
+@pytest.mark.parametrize(("options", "place"), [((), "cpu"), (("--plan",), "cuda")])
+def test_a_plan_is_probed_where_it_will_run(
+    robench: Robench, options: tuple[str, ...], place: str
+) -> None:
+    """A run's own process leaves the device to its workers."""
+    here = mock.Mock(side_effect=ConfigError("far enough"))
+    chosen = mock.patch("robench.device.choose", return_value=torch.device("cuda"))
+    with chosen, mock.patch("robench.plan.plan", here):
+        assert robench("run", "-m", "madry", "--jobs", "1", *options).code == 2
+    assert here.call_args.args[1] == torch.device(place)

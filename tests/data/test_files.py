@@ -121,7 +121,7 @@ def test_a_photograph_is_cut_to_its_middle(tmp_path: Path) -> None:
     wide[:, 15:33] = 200
     (tmp_path / "a").mkdir()
     Image.fromarray(wide).save(tmp_path / "a/one.png")
-    files, _, _ = folder(tmp_path, 14)
+    files, _ = folder(tmp_path, 14)
     assert files.read().unique().tolist() == [200]
 
 
@@ -160,5 +160,5 @@ def test_archives_that_nobody_may_fetch(tmp_path: Path) -> None:
 
 
 def _small(root: Path) -> Images:
-    files, y, _ = folder(root / "imagenet/train", 8)
+    files, y = folder(root / "imagenet/train", 8)
     return Images(files, torch.from_numpy(y), 255.0, torch.arange(len(y)))
