@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +38,7 @@ from benchmarks.loops.ours import CHANGES, Ours, passes
 from benchmarks.loops.packages import PACKAGES
 from benchmarks.loops.profile import PARTS, shares
 from benchmarks.loops.reference import CAREFUL, PUBLIC, reference
-from benchmarks.loops.task import NETWORKS, QUICK, Task, Turn, task
+from benchmarks.loops.task import NETWORKS, QUICK, Extent, Task, Turn, task
 from benchmarks.storm.harness import MAIN
 from robench.errors import DataError
 
@@ -77,19 +78,24 @@ class Row:
 
 
 def compared(on: Task, name: str, rounds: int) -> Iterator[Row]:
-    """All sides of a method, turn by turn; the first round does not count."""
-    spent: dict[str, list[float]] = {}
+    """All sides of a method, turn by turn; the first round does not count.
+
+    Each round begins with another side: none always follows the same one.
+    """
+    spent: dict[str, list[float]] = {side: [] for side in SIDES}
+    order = deque(SIDES.items())
     for number in range(rounds + 1):
-        for side, make in SIDES.items():
+        order.rotate(1)
+        for side, make in order:
             turn = make(name, on)
             if turn is None:
                 continue
             began = time.process_time()
             turn()
             if number:
-                spent.setdefault(side, []).append((time.process_time() - began) / on.updates)
+                spent[side].append((time.process_time() - began) / on.updates)
     for side, seconds in spent.items():
-        if side != OURS:
+        if seconds and side != OURS:
             yield Row(on.name, name, side, spent[OURS], seconds)
 
 
@@ -101,13 +107,15 @@ def counts(on: Task, name: str) -> tuple[str, bool]:
     return text + (f", declared {declared.forwards} F + {declared.backwards} B" * more), not more
 
 
-def compare(on: Task, rounds: int, rows: list[Row]) -> bool:
+def compare(extent: Extent, root: Path, rounds: int, rows: list[Row]) -> bool:
     """A table of a network; whether all passes are as declared."""
-    table = Table(title=on.name, title_justify="left", title_style="bold")
+    tasks = {name: task(extent.of(name), root) for name in CHANGES}
+    title = next(iter(tasks.values())).name
+    table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("method", "passes", "against", "theirs", "robench", "ratio", "rounds"):
         table.add_column(column, justify="left" if column in ("method", "against") else "right")
     fine = True
-    for name in CHANGES:
+    for name, on in tasks.items():
         said, as_declared = counts(on, name)
         fine &= as_declared
         for number, row in enumerate(compared(on, name, rounds)):
@@ -147,8 +155,8 @@ def throughput(rounds: int) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 grid = (
                     "run", "-q", "-m", "madry", "--seeds", "0-3", "--suite", "quick",
-                    "--test-limit", "20", "--checkpoints", "best", "--results", folder,
-                    "--jobs", jobs, "--threads", threads,
+                    "--set", "recipe.epochs=8", "--test-limit", "20", "--checkpoints", "best",
+                    "--results", folder, "--jobs", jobs, "--threads", threads,
                 )  # fmt: skip
                 began = time.perf_counter()
                 subprocess.run([sys.executable, "-c", MAIN, *grid], check=True, capture_output=True)
@@ -194,14 +202,13 @@ def main(
     fine = True
     for name in networks.split(","):
         try:
-            on = task((QUICK if quick else NETWORKS)[name], data_root)
+            extent = (QUICK if quick else NETWORKS)[name]
+            if profile:
+                profiled(task(extent, data_root))
+            else:
+                fine &= compare(extent, data_root, rounds, rows)
         except DataError as error:
             click.echo(f"{name} is left out: {error}", err=True)
-            continue
-        if profile:
-            profiled(on)
-        else:
-            fine &= compare(on, rounds, rows)
     if file is not None:
         save(rows, file)
     sys.exit(0 if fine else 1)

@@ -14,6 +14,7 @@ from robench.adversary.attack import out_of_memory
 from robench.adversary.measure import Reading
 from robench.data.load import Data
 from robench.evaluation import examples as shown
+from robench.evaluation.cost import Cost
 from robench.evaluation.evaluate import Evaluated
 from robench.evaluation.outcomes import pack
 from robench.events import Finished
@@ -106,8 +107,9 @@ def outcome(found: Evaluated, path: Path, record: Plain) -> Plain:
         "measures": {name: _said(reading) for name, reading in found.readings.items()},
         "batch": found.chunk,
         "costs": {name: asdict(cost) for name, cost in found.costs.items()},
+        "probing": asdict(found.probing) if found.probing else None,
         "outcomes": hashlib.sha256(packed).hexdigest(),
-        "seconds": sum(cost.seconds for cost in found.costs.values()),
+        "seconds": sum((found.probing or Cost(), *found.costs.values()), Cost()).seconds,
         **_examples(found, path, record),
     }
 

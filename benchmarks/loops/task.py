@@ -71,6 +71,10 @@ class Extent:
     batch: int
     updates: int
 
+    def of(self, method: str) -> "Extent":
+        """Natural steps are short: a turn has more of them."""
+        return replace(self, updates=4 * self.updates) if method == "natural" else self
+
 
 NETWORKS: Mapping[str, Extent] = {
     "digits": Extent("digits", "digitscnn", 64, 16),
@@ -79,8 +83,8 @@ NETWORKS: Mapping[str, Extent] = {
 }
 QUICK: Mapping[str, Extent] = {
     "digits": replace(NETWORKS["digits"], updates=8),
-    "mnist": replace(NETWORKS["mnist"], batch=64),
-    "cifar10": replace(NETWORKS["cifar10"], batch=8),
+    "mnist": replace(NETWORKS["mnist"], batch=64, updates=1),
+    "cifar10": replace(NETWORKS["cifar10"], batch=6),
 }
 
 

@@ -112,9 +112,9 @@ def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
     if evaluation["status"] != "ok":
         yield common | {"attack": WORST, "seconds": evaluation["seconds"]}
         return
-    attacks = evaluation["order"][1:]
-    for name in attacks:
-        yield common | {"attack": name} | _accuracies(evaluation, name, [name])
+    costs, probing = evaluation["costs"], evaluation.get("probing")
+    for name in evaluation["order"][1:]:
+        yield common | {"attack": name} | _accuracies(evaluation, name) | _cost(costs[name])
     last, audit = evaluation["order"][-1], evaluation["audit"] or {}
     own = {
         "n_carried": evaluation["carried"],
@@ -122,7 +122,8 @@ def results(cell: TrainedCell, evaluation: Plain) -> Iterator[Row]:
         "audit_bound": audit.get("bound"),
         **{flag_column(name): f["status"] for name, f in evaluation["findings"].items()},
     }
-    yield common | {"attack": WORST} | _accuracies(evaluation, last, evaluation["order"]) | own
+    spent = _cost(*(costs[name] for name in evaluation["order"]), *([probing] if probing else []))
+    yield common | {"attack": WORST} | _accuracies(evaluation, last) | spent | own
 
 
 def _of_evaluation(cell: TrainedCell, evaluation: Plain) -> Row:
@@ -195,11 +196,10 @@ def _named_curves(evaluation: Plain) -> dict[tuple[str, str], Plain]:
     }
 
 
-def _accuracies(evaluation: Plain, name: str, spent_by: list[str]) -> Row:
-    """How many stand after an attack and all before it, and what the named attacks cost."""
+def _accuracies(evaluation: Plain, name: str) -> Row:
+    """How many stand after an attack and all before it."""
     n, right, stands = evaluation["n"], evaluation["stands"]["natural"], evaluation["stands"][name]
     low, high = wilson(stands, n)
-    costs = [evaluation["costs"][spender] for spender in spent_by]
     return {
         "n": n,
         "n_right": right,
@@ -208,8 +208,14 @@ def _accuracies(evaluation: Plain, name: str, spent_by: list[str]) -> Row:
         "robust_accuracy": stands / n,
         "ci_low": low,
         "ci_high": high,
-        **{key: sum(cost[key] for cost in costs) for key in ("seconds", "forwards", "backwards")},
-        "peak_mb": max(cost["peak_mb"] for cost in costs),
+    }
+
+
+def _cost(*spent: Plain) -> Row:
+    """What was spent on several things together."""
+    return {
+        **{key: sum(cost[key] for cost in spent) for key in ("seconds", "forwards", "backwards")},
+        "peak_mb": max(cost["peak_mb"] for cost in spent),
     }
 
 

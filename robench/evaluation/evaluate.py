@@ -9,7 +9,7 @@ smaller one.
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,15 +21,16 @@ from robench.adversary.transfer import transferred
 from robench.data.load import Images
 from robench.device import full_precision
 from robench.evaluation.audit import Audit, most_missed
+from robench.evaluation.cost import Cost, spending
 from robench.evaluation.examples import Examples
 from robench.evaluation.flags import Finding, merged, raised
 from robench.evaluation.journal import Journal
 from robench.evaluation.outcomes import Outcomes
 from robench.evaluation.probes.probe import probe
 from robench.evaluation.probes.read_off import read_off
-from robench.evaluation.trial import CHUNK, After, Cost, Trial
-from robench.keeping import Keeper
-from robench.models.passes import counted
+from robench.evaluation.trial import CHUNK, After, Trial
+from robench.keeping import Keeper, State
+from robench.models.passes import Passes, counted
 from robench.models.prepared import prepared
 from robench.radius import NORMS
 from robench.seeds import derive
@@ -55,6 +56,8 @@ class Evaluated:
     """What each measure found, where the suite has measures."""
     examples: Examples | None = None
     """The first images, and what broke those that fell, where they were asked for."""
+    probing: Cost | None = None
+    """Of looking for signs of masking, which is done once: at the largest of the radii."""
 
 
 def evaluate(
@@ -81,33 +84,43 @@ def evaluate(
     """
     model.eval()
     journal, fast = Journal(keeper, save_adversarial), prepared(model, images.x(slice(0, 8)))
-    if (known := journal.next()) is None:
-        looked = _probed(fast, suite, images.first(PROBED), threats[-1], seed)
-        known = journal.add({name: asdict(finding) for name, finding in looked.items()})
-    probed = {name: Finding(**finding) for name, finding in known.items()}
+    known = journal.next() or journal.add(
+        _probed(fast, suite, images.first(PROBED), threats[-1], seed)
+    )
+    signs, spent = known.get("findings", known), known.get("cost", ())  # once without a cost
+    probed = {name: Finding(**finding) for name, finding in signs.items()}
     if stand_in is not None and (stochastic or probed["random"].status == "up"):
         suite = stand_in
     with full_precision(), ExitStack() as stack:
-        networks = {id(network): network for network in (model, fast, *suite.surrogates)}
-        passes = [stack.enter_context(counted(network)) for network in networks.values()]
+        passes = _counting(stack, model, fast, *suite.surrogates)
         trial = Trial(
             model, fast, images, threats, passes,
             looks=suite.looks, carries=suite.carries, seed=seed, after=after,
             journal=journal,
         )  # fmt: skip
         audits = _run(trial, suite, flagged=bool(raised(probed)))
-    return [_evaluated(trial, suite, at, audits.get(at), probed) for at in range(len(threats))]
+    found = [_evaluated(trial, suite, at, audits.get(at), probed) for at in range(len(threats))]
+    return [*found[:-1], replace(found[-1], probing=Cost(*spent))]
 
 
-def _probed(
-    model: nn.Module, suite: Suite, few: Images, threat: Threat, seed: int
-) -> Mapping[str, Finding]:
+def _counting(stack: ExitStack, *networks: nn.Module) -> list[Passes]:
+    """Of each network, once."""
+    different = {id(network): network for network in networks}
+    return [stack.enter_context(counted(network)) for network in different.values()]
+
+
+def _probed(model: nn.Module, suite: Suite, few: Images, threat: Threat, seed: int) -> State:
+    """Findings, and what they cost."""
     x, y = few.x(), few.y
     if threat.norm not in NORMS:  # what can be seen without any perturbation: probes have no L1
         threat = Threat("Linf", 0.0)
-    with full_precision():
+    with full_precision(), ExitStack() as stack:
+        passes = _counting(stack, model, *suite.surrogates)
+        spent = stack.enter_context(spending(passes, y.device))
         others = transferred(suite.attacks, model, x, y, threat, seed) if threat.eps else None
-        return probe(model, x, y, threat, seed, transferred=others)
+        found = probe(model, x, y, threat, seed, transferred=others)
+    findings = {name: asdict(finding) for name, finding in found.items()}
+    return {"findings": findings, "cost": astuple(spent[0])}
 
 
 def _run(trial: Trial, suite: Suite, *, flagged: bool) -> dict[int, Audit]:

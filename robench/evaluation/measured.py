@@ -1,7 +1,6 @@
 """Look at a trained classifier with the measures of a suite."""
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 
@@ -16,11 +15,12 @@ from robench.adversary.suite import Suite
 from robench.data.load import Data
 from robench.device import full_precision
 from robench.errors import AttackError
+from robench.evaluation.cost import Cost, spending
 from robench.evaluation.evaluate import Evaluated
 from robench.evaluation.journal import Journal
 from robench.evaluation.outcomes import Outcomes
 from robench.evaluation.probes.outputs import draws
-from robench.evaluation.trial import CHUNK, After, Cost
+from robench.evaluation.trial import CHUNK, After
 from robench.keeping import Keeper, State
 from robench.models.passes import Passes, counted
 from robench.names import TOGETHER
@@ -92,8 +92,8 @@ def _looked(
     passes: Passes,
 ) -> tuple[Reading, Cost]:
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    began, forwards, backwards = time.perf_counter(), passes.forwards, passes.backwards
-    with seeded(derive(seed, name)):
+    device = data.test.y.device
+    with spending([passes], device) as spent, seeded(derive(seed, name)):
         try:
             reading = look(model, data, threat)
         except AttackError:
@@ -109,9 +109,7 @@ def _looked(
     after = model.state_dict()
     if any(not torch.equal(tensor, after[key]) for key, tensor in before.items()):
         raise AttackError(f"measure {name!r} changed the model")
-    spent = passes.forwards - forwards, passes.backwards - backwards
-    cost = Cost(time.perf_counter() - began, *spent)
-    return _sound(name, reading, len(data.test)), cost
+    return _sound(name, reading, len(data.test)), spent[0]
 
 
 def _sound(name: str, reading: Reading, n: int) -> Reading:

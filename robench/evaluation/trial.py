@@ -1,8 +1,7 @@
 """What is known of every image at every radius while a suite runs, and what each attack cost."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, field
 
 import torch
@@ -10,8 +9,8 @@ from torch import Tensor, nn
 
 from robench.adversary.attack import Attack, attempt, labelled
 from robench.data.load import Images
-from robench.device import peak_mb
 from robench.errors import AttackError
+from robench.evaluation.cost import Cost, spending
 from robench.evaluation.fallen import Fallen
 from robench.evaluation.journal import Journal
 from robench.keeping import State
@@ -25,37 +24,6 @@ CHUNK = 250
 After = Callable[[str, int, int | None, int, int], None]
 """Called after each chunk: the attack's name, the number of the radius, how many images stand
 there (None for what is no attack), how many of its images were seen, and how many these are."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one attack spent."""
-
-    seconds: float = 0.0
-    forwards: int = 0
-    backwards: int = 0
-    peak_mb: float = 0.0
-    """Most memory in use: of the device on CUDA, of the process elsewhere."""
-
-    def __add__(self, other: "Cost") -> "Cost":
-        """Both one after the other."""
-        return Cost(
-            self.seconds + other.seconds,
-            self.forwards + other.forwards,
-            self.backwards + other.backwards,
-            max(self.peak_mb, other.peak_mb),
-        )
-
-    def shared(self, images: Sequence[int]) -> list["Cost | None"]:
-        """In proportion to images, whole passes; nothing where there are none."""
-        found, total, so_far, given = list[Cost | None](), sum(images), 0, (0, 0)
-        for count in images:
-            so_far += count
-            until = self.forwards * so_far // total, self.backwards * so_far // total
-            passes = until[0] - given[0], until[1] - given[1]
-            seconds, given = self.seconds * count / total, until
-            found.append(Cost(seconds, *passes, self.peak_mb) if count else None)
-        return found
 
 
 @dataclass
@@ -248,19 +216,8 @@ class Trial:
         with seeded(derive(self.seed, "look", self._seen)):  # a model may draw
             return labelled(self.model, x, self.images.y[part], self.looks)
 
-    @contextmanager
-    def _measured(self) -> Iterator[list[Cost]]:
-        """The cost of what is done inside, as the one item of a list that is filled at the end."""
-        device, spent = self.natural.device, list[Cost]()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        started, forwards, backwards = time.perf_counter(), *self._so_far()
-        yield spent
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        now = self._so_far()
-        seconds = time.perf_counter() - started
-        spent.append(Cost(seconds, now[0] - forwards, now[1] - backwards, peak_mb(device)))
+    def _measured(self) -> AbstractContextManager[list[Cost]]:
+        return spending(self._passes, self.natural.device)
 
     def _charge(self, name: str, spent: Cost, at: Tensor) -> None:
         """Costs go to radii by their images, whose radii have the numbers ``at``, (K,)."""
@@ -268,6 +225,3 @@ class Trial:
         for level, cost in zip(self.levels, spent.shared(images), strict=True):
             if cost is not None:
                 level.costs[name] = level.costs.get(name, Cost()) + cost
-
-    def _so_far(self) -> tuple[int, int]:
-        return sum(p.forwards for p in self._passes), sum(p.backwards for p in self._passes)

@@ -226,6 +226,7 @@ class Attacked(Evaluation, frozen=True, kw_only=True):
     audit: Audit | None
     findings: dict[str, Finding]
     costs: dict[str, Cost]
+    probing: Cost | None = None
     outcomes: str
     measures: dict[str, Reading] = {}
     images: Shown | None = None

@@ -63,6 +63,19 @@ def test_a_grid_leaves_whole_files_and_a_tidy_table(robench: Robench) -> None:
     assert not list(Path("results").rglob(".*.tmp"))
 
 
+def test_the_worst_case_cost_all_that_was_asked(robench: Robench) -> None:
+    assert robench("run", "-m", "madry", *QUICK, "--checkpoints", "best").code == 0
+    found = table().set_index("attack")
+    (path,) = Path("results/local/cells").rglob("eval/*.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    others = record["costs"]["natural"], record["probing"]
+    for spent in ("seconds", "forwards", "backwards"):
+        assert all(cost[spent] > 0 for cost in others) or spent == "backwards"
+        attacks = found.drop(index="worst")[spent].sum() + sum(cost[spent] for cost in others)
+        assert found.loc["worst", spent] == pytest.approx(attacks)
+    assert record["seconds"] == pytest.approx(found.loc["worst", "seconds"])
+
+
 def test_brackets_make_cells_and_equal_settings_are_one_cell(robench: Robench) -> None:
     robench("run", "-m", "trades[beta=1,3,6],trades", *QUICK, "--checkpoints", "best")
     found = table()

@@ -9,14 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from robench.adversary.attack import Attack
 from robench.adversary.pgd import PGD, PGDAttack
 from robench.adversary.suite import Suite
+from robench.adversary.transfer import Crafted, Transfer
 from robench.check import tiny
 from robench.data.load import Images
 from robench.device import full_precision
 from robench.errors import StoreError
-from robench.evaluation.evaluate import evaluate
+from robench.evaluation.cost import Cost
+from robench.evaluation.evaluate import PROBED, evaluate
 from robench.evaluation.outcomes import Outcomes, pack, unpack
+from robench.evaluation.probes.probe import IMAGES
 from robench.evaluation.trial import CHUNK
 from robench.threat import Threat
 from tests.conftest import Unsure
@@ -96,6 +100,26 @@ def test_counts_outcomes_and_costs(unsure: Unsure) -> None:
     # A start, its step's end, and the check by the suite, for every image that was right.
     assert (costs["one"].forwards, costs["one"].backwards) == (3 * counts[0], counts[0])
     assert all(cost.seconds > 0 and cost.peak_mb > 0 for cost in costs.values())
+
+
+def test_the_look_for_masking_has_a_cost_of_its_own(unsure: Unsure) -> None:
+    attack = PGDAttack(pgd=PGD(steps=1))
+    surrogate = Crafted((unsure.model,), Transfer(source="other"))
+    threats = [Threat("Linf", eps) for eps in (0.01, 0.02)]
+    part = images(unsure)
+
+    def looked(**attacks: Attack) -> tuple[Cost | None, ...]:
+        found = evaluate(unsure.model, Suite(attacks), part, threats, 0, lambda *_: None)
+        return tuple(one.probing for one in found)
+
+    small, large = looked(one=attack)
+    assert small is None
+    assert large is not None
+    assert large.forwards > large.backwards > 20 * IMAGES  # PGD skips none of those it attacks
+    assert min(large.seconds, large.peak_mb) > 0
+    _, more = looked(one=attack, other=surrogate)  # which crafts on this network, counted once
+    assert more is not None
+    assert more.backwards - large.backwards == 40 * PROBED
 
 
 def test_the_same_seed_gives_the_same_outcomes(unsure: Unsure) -> None:

@@ -16,6 +16,7 @@ from robench.adversary.pgd import PGD, PGDAttack
 from robench.adversary.suite import Audit, Suite, suite
 from robench.check import tiny
 from robench.evaluation import trial
+from robench.evaluation.cost import Cost
 from robench.evaluation.evaluate import Evaluated, evaluate
 from robench.evaluation.measured import measure
 from robench.keeping import State
@@ -88,6 +89,11 @@ def interrupted(name: str, model: nn.Module, saves: int, dies: int) -> list[Eval
         return attacked(name, model, Mortal(kept=first.kept))
 
 
+def passes(found: Evaluated) -> dict[str, tuple[int, int]]:
+    spent = {**found.costs, "probing": found.probing or Cost()}
+    return {name: (cost.forwards, cost.backwards) for name, cost in spent.items()}
+
+
 def check_same(whole: list[Evaluated], again: list[Evaluated]) -> None:
     for one, other in zip(whole, again, strict=True):
         assert list(one.outcomes.stands) == list(other.outcomes.stands)
@@ -96,9 +102,7 @@ def check_same(whole: list[Evaluated], again: list[Evaluated]) -> None:
         assert np.array_equal(one.outcomes.carried, other.outcomes.carried)
         assert (one.verdict, one.audit, one.chunk) == (other.verdict, other.audit, other.chunk)
         assert one.findings == other.findings
-        for name, cost in one.costs.items():
-            passes = cost.forwards, cost.backwards
-            assert passes == (other.costs[name].forwards, other.costs[name].backwards)
+        assert passes(one) == passes(other)
 
 
 @pytest.mark.usefixtures("short_probes")

@@ -17,9 +17,9 @@ from robench.data.load import Images
 from robench.errors import AttackError
 from robench.evaluation import evaluate as module
 from robench.evaluation.audit import most_missed
+from robench.evaluation.cost import Cost
 from robench.evaluation.evaluate import Evaluated, evaluate
 from robench.evaluation.flags import FLAGS, Finding
-from robench.evaluation.trial import Cost
 from robench.threat import Threat
 
 RADII = (0.0, 0.1, 0.2, 0.3)

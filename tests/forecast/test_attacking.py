@@ -7,8 +7,9 @@ import torch
 
 from robench.adversary.suite import suite
 from robench.data.catalogue import DATASETS, facts
+from robench.evaluation.probes.probe import IMAGES as PROBED
 from robench.forecast import attacking
-from robench.forecast.attacking import Asked, Bill, Unbreakable, bill, takes
+from robench.forecast.attacking import UNBREAKABLE, Asked, Bill, Sure, bill, takes
 from robench.radius import BALLS, Norm
 from robench.seeds import seeded
 from robench.threat import Threat
@@ -19,7 +20,7 @@ from tests.probing import quickly_probed
 @pytest.mark.parametrize("norm", BALLS)
 def test_no_perturbation_breaks_what_costs_nothing(dataset: str, norm: Norm) -> None:
     known = facts(dataset)
-    model = Unbreakable(known)
+    model = Sure(known, UNBREAKABLE)
     with seeded(0):
         x = torch.rand(3, *known.shape).round()
         worst = Threat(norm, 2 * float(known.eps[norm])).project(1 - x, x)
@@ -57,17 +58,27 @@ def test_what_is_asked_takes_as_long_as_its_passes() -> None:
     assert PASS.times(3).takes(2, 1) == 3 * PASS.takes(2, 1)
 
 
+def test_what_falls_at_once_is_asked_next_to_nothing() -> None:
+    found = bill(suite("standard"), facts("digits"), Threat("Linf", 3 / 16))
+    stands = found.attacks["apgd-ce"]
+    assert 0 < found.first.backwards <= stands.backwards / 20
+    assert 0 < found.fallen.forwards < found.probes.forwards / 2
+
+
 def test_images_that_stand_meet_every_attack_and_others_the_first() -> None:
-    asked = Bill({"one": Asked(seconds=1), "two": Asked(seconds=5)}, Asked(seconds=7))
+    attacks = {"one": Asked(seconds=3), "two": Asked(seconds=5)}
+    asked = Bill(attacks, Asked(seconds=7), Asked(seconds=1), Asked(seconds=2))
     found = takes(suite("quick"), asked, 100, 0, 0)
-    assert (found.none, found.every) == (100, 607)
-    assert found.at(0.5) == 353.5
+    assert (found.none, found.every) == (100 + 2 * PROBED, 100 * 8 + 7 * PROBED)
+    assert found.at(0.5) == (found.none + found.every) / 2
+    assert takes(suite("quick"), asked, 10, 0, 0).none == 30  # no more are probed than there are
 
 
 def test_an_audit_looks_at_some_of_what_stands() -> None:
     audited = suite("audited")
     assert audited.audit is not None
-    asked = Bill({name: Asked(seconds=1) for name in audited.attacks}, Asked())
+    each = {name: Asked(seconds=1) for name in audited.attacks}
+    asked = Bill(each, Asked(), Asked(), Asked())
     first = len(audited.attacks) - len(audited.audit.attacks)
     found = takes(audited, asked, 10_000, 0, 0)
     looked = len(audited.audit.attacks) * audited.audit.images

@@ -31,7 +31,9 @@ def a_second_an_image() -> Iterator[None]:
         return 1.0
 
     def bill(*_: object) -> Bill:
-        return Bill({"one": Asked(seconds=1), "two": Asked(seconds=2)}, Asked())
+        return Bill(
+            {"one": Asked(seconds=1), "two": Asked(seconds=2)}, Asked(), Asked(seconds=1), Asked()
+        )
 
     with (
         mock.patch.object(training, "an_image", an_image),
