@@ -109,10 +109,10 @@ def main(grids: str | None, data_root: Path) -> None:
     table = Table(title="the plan's estimate over the truth", title_justify="left")
     for column in ("grid", "part", "estimate", "truth", "ratio"):
         table.add_column(column, justify="left" if column in ("grid", "part") else "right")
+    base = peak_mb(torch.device("cpu"))  # of a process that has done nothing yet
     for name, options in GRIDS.items():
         if grids and not any(name.startswith(wanted) for wanted in grids.split(",")):
             continue
-        base = peak_mb(torch.device("cpu"))
         with tempfile.TemporaryDirectory() as folder:
             found, probe = forecast(options, data_root.absolute(), Path(folder))
             true = truth(options, data_root.absolute(), Path(folder))

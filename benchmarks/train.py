@@ -3,11 +3,11 @@
     python benchmarks/train.py --quick --data-root data
 
 All sides train the same network from the same weights on the same batches, with ten inner steps and
-one thread, and take turns in one process; a turn is some updates. The public loop reads PIL images
-and calls ``loss.backward()`` in the inner steps, the careful loop asks for the gradients of images
-alone (benchmarks/loops/reference.py). Packages run as their documentation shows. Seconds are those
-of the process on a core, medians of rounds; a ratio is that of the medians, with the smallest and
-the largest of a round beside it.
+one thread, and take turns in one process; a turn is some updates. Each turn of another side stands
+next to one of robench, since machines change their speed by the minute. The public loop reads PIL
+images and calls ``loss.backward()`` in the inner steps, the careful loop asks for the gradients of
+images alone (benchmarks/loops/reference.py). Packages run as their documentation shows. Seconds are
+those of the process on a core; a ratio is the median over rounds, with the smallest and largest.
 
 Exit code 1: robench passes an image more often than its method declares. Speed changes none.
 """
@@ -24,8 +24,8 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -56,47 +56,52 @@ SIDES: Mapping[str, Make] = {
 
 @dataclass(frozen=True)
 class Row:
-    """A side against robench."""
+    """A side against robench, turn and turn about."""
 
     network: str
     method: str
     side: str
-    ours: list[float]
-    theirs: list[float]
+    ours: list[float] = field(default_factory=list)
+    theirs: list[float] = field(default_factory=list)
     """Seconds an update, round by round."""
 
     @property
-    def ratio(self) -> float:
-        """How many times as long the other one takes."""
-        return statistics.median(self.theirs) / statistics.median(self.ours)
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """Of a round: the smallest ratio and the largest."""
-        each = [b / a for a, b in zip(self.ours, self.theirs, strict=True)]
-        return min(each), max(each)
+    def ratios(self) -> list[float]:
+        """How many times as long the other one takes, round by round."""
+        return [b / a for a, b in zip(self.ours, self.theirs, strict=True)]
 
 
-def compared(on: Task, name: str, rounds: int) -> Iterator[Row]:
-    """All sides of a method, turn by turn; the first round does not count.
+def compared(on: Task, name: str, rounds: int) -> list[Row]:
+    """All sides of a method, each next to a turn of robench, after a first turn that warms up.
 
-    Each round begins with another side: none always follows the same one.
+    Rounds begin with another side, and robench goes first in every other one.
     """
-    spent: dict[str, list[float]] = {side: [] for side in SIDES}
-    order = deque(SIDES.items())
-    for number in range(rounds + 1):
+    first = {side: _seconds(side, name, on) for side in SIDES}
+    rows = [
+        Row(on.name, name, side)
+        for side, took in first.items()
+        if side != OURS and took is not None
+    ]
+    order = deque(rows)
+    for number in range(rounds):
         order.rotate(1)
-        for side, make in order:
-            turn = make(name, on)
-            if turn is None:
-                continue
-            began = time.process_time()
-            turn()
-            if number:
-                spent[side].append((time.process_time() - began) / on.updates)
-    for side, seconds in spent.items():
-        if seconds and side != OURS:
-            yield Row(on.name, name, side, spent[OURS], seconds)
+        for row in order:
+            turns = [(row.ours, OURS), (row.theirs, row.side)]
+            for spent, side in turns if number % 2 else reversed(turns):
+                took = _seconds(side, name, on)
+                assert took is not None
+                spent.append(took)
+    return rows
+
+
+def _seconds(side: str, name: str, on: Task) -> float | None:
+    """Of an update of a turn; none: it has no such method."""
+    turn = SIDES[side](name, on)
+    if turn is None:
+        return None
+    began = time.process_time()
+    turn()
+    return (time.process_time() - began) / on.updates
 
 
 def counts(on: Task, name: str) -> tuple[str, bool]:
@@ -120,13 +125,12 @@ def compare(extent: Extent, root: Path, rounds: int, rows: list[Row]) -> bool:
         fine &= as_declared
         for number, row in enumerate(compared(on, name, rounds)):
             rows.append(row)
-            low, high = row.spread
-            first = number == 0
+            ratios, first = row.ratios, number == 0
             table.add_row(
                 name if first else "", said if first else "", row.side,
                 f"{1e3 * statistics.median(row.theirs):.1f} ms",
                 f"{1e3 * statistics.median(row.ours):.1f} ms",
-                f"{row.ratio:.2f}x", f"{low:.2f}-{high:.2f}",
+                f"{statistics.median(ratios):.2f}x", f"{min(ratios):.2f}-{max(ratios):.2f}",
             )  # fmt: skip
     Console(width=100).print(table)
     return fine

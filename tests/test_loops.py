@@ -84,10 +84,22 @@ def test_packages_train(small: Task, package: str) -> None:
     assert PACKAGES[package]("awp", small) is None
 
 
-def test_a_ratio_is_that_of_the_medians() -> None:
-    row = train.Row("digits", "madry", "public loop", [1.0, 2.0, 9.0], [2.0, 6.0, 9.0])
-    assert row.ratio == 3.0
-    assert row.spread == (1.0, 3.0)
+def test_every_turn_stands_next_to_one_of_robench(small: Task) -> None:
+    sides, turns = len(train.SIDES), list[str]()
+
+    def seconds(side: str, name: str, on: Task) -> float:
+        turns.append(side)
+        return 1.0 if side == train.OURS else 2.0
+
+    with mock.patch.object(train, "_seconds", seconds):
+        rows = train.compared(small, "madry", 2)
+    assert turns[:sides] == [*train.SIDES]  # which warms up
+    pairs = list(zip(turns[sides::2], turns[sides + 1 :: 2], strict=True))
+    assert len(pairs) == 2 * (sides - 1)
+    assert all(pair.count(train.OURS) == 1 for pair in pairs)
+    assert {pair.index(train.OURS) for pair in pairs} == {0, 1}
+    assert [row.side for row in rows] == [side for side in train.SIDES if side != train.OURS]
+    assert all(row.ratios == [2.0, 2.0] for row in rows)
 
 
 @pytest.mark.slow

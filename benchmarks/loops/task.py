@@ -79,12 +79,12 @@ class Extent:
 NETWORKS: Mapping[str, Extent] = {
     "digits": Extent("digits", "digitscnn", 64, 16),
     "mnist": Extent("mnist", "smallcnn", 128, 2),
-    "cifar10": Extent("cifar10", "resnet18", 32, 1),
+    "cifar10": Extent("cifar10", "resnet18", 16, 1),
 }
 QUICK: Mapping[str, Extent] = {
     "digits": replace(NETWORKS["digits"], updates=8),
     "mnist": replace(NETWORKS["mnist"], batch=64, updates=1),
-    "cifar10": replace(NETWORKS["cifar10"], batch=6),
+    "cifar10": replace(NETWORKS["cifar10"], batch=4),
 }
 
 
