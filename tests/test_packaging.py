@@ -86,8 +86,8 @@ def test_the_wheel_works_from_anywhere(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "mine.py").write_text(MINE, encoding="utf-8")
     assert "  mine " in robench(script, "list", "methods", cwd=tmp_path)
-    robench(script, "run", "-m", "madry", "--train-limit", "64", "--test-limit", "20",
-            "--set", "recipe.epochs=1", cwd=tmp_path)  # fmt: skip
+    robench(script, "run", "-m", "madry", "--suite", "quick", "--jobs", "0", "--test-limit", "20",
+            "--train-limit", "64", "--set", "recipe.epochs=1", cwd=tmp_path)  # fmt: skip
     assert "madry" in robench(script, "report", cwd=tmp_path)
 
 

@@ -39,16 +39,16 @@ def data(train: int = 256, validation: int = 64, test: int = 64) -> Data:
 def classifier() -> Classifier:
     """Two convolutions with batch normalisation."""
     body = nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1),
-        nn.BatchNorm2d(16),
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
         nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2, padding=1),
-        nn.BatchNorm2d(32),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1),
+        nn.BatchNorm2d(16),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(2),
         nn.Flatten(),
     )
-    return Classifier(body, nn.Linear(128, 4))
+    return Classifier(body, nn.Linear(64, 4))
 
 
 def _images(count: int, generator: torch.Generator) -> Images:

@@ -92,10 +92,12 @@ def test_a_step_against_a_slow_one(batch: Batch, run: Run) -> None:
     torch.manual_seed(9)
     make(gamma=0.05).step(model.train(), batch, run, SGD(model.parameters(), 0.1))
     found = snapshot(model)
+    # Normalisation takes a convolution's bias away: its slope is rounding, which may be nothing.
+    still = ("mean", "std", "body.0.bias", "body.3.bias")
     for name, value in expected.items():
         assert torch.allclose(found[name], value, rtol=1e-5, atol=1e-7), name
         moved = name.endswith(("mean", "var", "tracked")) or name in names
-        assert found[name].equal(before[name]) != moved or name in ("mean", "std")
+        assert found[name].equal(before[name]) != moved or name in still
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,7 +150,7 @@ def test_means_are_of_natural_images_and_forget_at_the_pace_of_an_epoch(
     chosen = make()
     model, run = begun(chosen, run)
     model.eval()
-    sums, counts = torch.zeros(4, 128), torch.zeros(4)
+    sums, counts = torch.zeros(4, 64), torch.zeros(4)
     for part in (slice(0, 32), slice(16, 64)):
         here = Batch(batch.x[part], batch.y[part], batch.index[part])
         chosen.loss(model, here, run.threat.random_start(here.x), run)

@@ -136,8 +136,7 @@ def test_it_is_read_at_any_width_and_without_scripts(
     assert page.locator("details dl").first.is_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "scheme"), [*zip(WIDTHS, ["light", "dark"], strict=True)])
 def test_nobody_is_kept_out(
     width: int, scheme: str, browser: Browser, reported: Path, said: list[str]
 ) -> None:
