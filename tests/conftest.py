@@ -41,9 +41,6 @@ if DATA_ROOT is not None:
 for _name in [name for name in os.environ if name.startswith("ROBENCH_")]:
     del os.environ[_name]
 
-# Dozens of tests start processes of their own: compiled once, and not by each of them.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
 
 @dataclass(frozen=True)
 class Outcome:

@@ -73,7 +73,7 @@ def check_goes_on(outside: Outside, whole: Outside, jobs: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("jobs", "number", "code"), [("0", signal.SIGINT, 130), ("1", signal.SIGTERM, 143)]
+    ("jobs", "number", "code"), [("0", signal.SIGTERM, 143), ("1", signal.SIGINT, 130)]
 )
 def test_a_signal_saves_and_says_how_to_go_on(
     jobs: str, number: signal.Signals, code: int, outside: Outside, whole: Outside

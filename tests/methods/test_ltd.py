@@ -77,7 +77,7 @@ def ends(chosen: Method, model: nn.Module, batch: Batch, run: Run) -> list[Tenso
 
 
 def student() -> nn.Module:
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     return tiny.classifier()
 
 
@@ -101,7 +101,7 @@ def test_a_sharp_teacher_that_is_right_leaves_the_host(
     unsure = ends(soft, Taught(student(), Knows(batch.y)), batch, run)
     for x_adv, loss, *_ in (wrong, unsure):
         assert torch.equal(x_adv, expected[0])  # the attack asks no teacher
-        assert (loss - expected[1]).abs() > 1e-3
+        assert (loss - expected[1]).abs() > 1e-2
 
 
 LTD = make()

@@ -24,7 +24,7 @@ from robench.training.method import method
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("default")  # the compiler warns of its own doings
 def test_losses_and_passes_stay_the_same() -> None:
-    """Of a step with passes of both kinds: for the images, and for the weights."""
+    """Of TRADES, whose step has passes of all kinds."""
     plain, passes = _trained(compile_it=False)
     fast, counts = _trained(compile_it=True)
     assert torch.allclose(fast, plain, rtol=1e-9, atol=0)
@@ -48,7 +48,7 @@ def _classifier() -> Classifier:
 
 def _trained(*, compile_it: bool) -> tuple[Tensor, Passes]:
     data, recipe = tiny.data(train=48), replace(tiny.RECIPE, batch_size=24)
-    chosen, threat = method("madry", changes={"attack.steps": 2}), Threat("Linf", 0.1)
+    chosen, threat = method("trades", changes={"attack.steps": 2}), Threat("Linf", 0.1)
     with seeded(0):
         run = new_run(data, threat, recipe)
         model = _classifier().double()
