@@ -23,8 +23,7 @@ from typing import Any
 import click
 import numpy as np
 import numpy.typing as npt
-import statsmodels.stats.multitest  # noqa: F401 - imported late by what is measured
-from fontTools import subset, ttLib  # noqa: F401 - the same
+from fontTools import subset, ttLib  # noqa: F401 - imported late by what is measured
 
 from robench.analysis.table import gather
 from robench.evaluation.outcomes import Outcomes, pack

@@ -5,7 +5,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import gc
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,16 +50,6 @@ class Outcome:
     err: str
 
 
-@pytest.fixture(scope="module", autouse=True)
-def what_is_imported_stays() -> None:
-    """The garbage collector need not look through it again, which takes a quarter of a second.
-
-    statsmodels calls it whenever it corrects p for their number.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(scope="session", autouse=True)
 def nothing_waits_for_the_disk() -> Iterator[None]:
     """What robench writes is on the disk at once: milliseconds, thousands of times.
@@ -69,11 +58,6 @@ def nothing_waits_for_the_disk() -> Iterator[None]:
     """
     with mock.patch("os.fsync"):
         yield
-
-
-def pytest_sessionfinish() -> None:
-    """At the end all of it goes; packages complain of what is left of them."""
-    gc.unfreeze()
 
 
 @pytest.fixture

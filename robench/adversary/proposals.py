@@ -1,6 +1,7 @@
 """What Square Attack proposes: sign flips of a square in Linf, moved mass in L2 and L1."""
 
 import math
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -153,10 +154,15 @@ def _signs(like: Tensor, *shape: int) -> Tensor:
 
 def _bump(side: int, power: int = 2) -> Tensor:
     """Two halves of opposite sign, upright or lying, one long in L2 or L1, (side, side)."""
+    bump = _upright(side, power)
+    return bump.T if torch.rand(1) > 0.5 else bump
+
+
+@lru_cache(maxsize=128)  # the same few sides, thousands of times
+def _upright(side: int, power: int) -> Tensor:
     half = side // 2
     bump = torch.cat([_mound(half, side, power), -_mound(side - half, side, power)])
-    bump /= bump.norm(power)
-    return bump.T if torch.rand(1) > 0.5 else bump
+    return bump / bump.norm(power)
 
 
 def _mound(height: int, width: int, power: int) -> Tensor:

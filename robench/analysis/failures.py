@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 MISSING = "missing"
@@ -53,7 +54,8 @@ def absent(label: str, rows: pd.DataFrame, here: pd.DataFrame, failed: pd.DataFr
 
 def alike(rows: pd.DataFrame, shared: Mapping[str, object], names: Sequence[str]) -> pd.DataFrame:
     """Rows that hold what a table's lines share in the named columns."""
+    here = np.ones(len(rows), bool)
     for name in names:
-        value = shared[name]
-        rows = rows[rows[name].isna() if value is None else rows[name] == value]
-    return rows
+        value, column = shared[name], rows[name]
+        here &= (column.isna() if value is None else column == value).to_numpy(bool, na_value=False)
+    return rows[here]

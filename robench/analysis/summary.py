@@ -138,7 +138,9 @@ def _place(summary: Summary) -> tuple[str, ...]:
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
-    """Tidy rows with the names that tables give their methods and suites."""
+    """Tidy rows with the names that tables give their methods and suites; once is enough."""
+    if "label" in rows:
+        return rows
     return rows.assign(label=_labels(rows), suite=_suites(rows))
 
 

@@ -24,7 +24,7 @@ from robench.training.train import train
 _CAPS = {"steps": 10, "restarts": 2, "targets": 2, "queries": 100, "draws": 2, "looks": 3}
 """Settings of attacks that decide how long they take."""
 
-_CAPS_OF_MEASURES = {**_CAPS, "steps": 5}
+_CAPS_OF_MEASURES = {**_CAPS, "steps": 5, "angles": 5, "shifts": 3}
 """Those of measures, which are many to a suite and need not break anything here."""
 
 _BROKEN = {"Linf": 0.5, "L2": 4.0, "L1": 60.0, "flow": 0.5}

@@ -1,7 +1,7 @@
 """What a results folder comes to, before any of it is written."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from robench.analysis import claims
@@ -12,7 +12,7 @@ from robench.analysis.friedman import friedman
 from robench.analysis.gaps import Gap, gaps
 from robench.analysis.measured import Measured, measured
 from robench.analysis.references import read_published, references
-from robench.analysis.summary import Summary, summaries
+from robench.analysis.summary import Summary, labelled, summaries
 from robench.analysis.table import Gathered
 from robench.analysis.transfer import Matrix, matrices
 from robench.analysis.transfer import read as read_transfers
@@ -50,7 +50,8 @@ class Report:
 
 def find(results: Path, gathered: Gathered) -> Report:
     """Everything that the cells of a folder say."""
-    frames, problems = gathered.frames, list(gathered.problems)
+    frames, problems = {**gathered.frames}, list(gathered.problems)
+    frames["results"] = labelled(frames["results"])  # once for all that follows
     try:
         transfers = matrices(read_transfers(results))
     except StoreError as error:
@@ -58,7 +59,7 @@ def find(results: Path, gathered: Gathered) -> Report:
         problems.append(str(error))
     found = Report(
         results,
-        gathered,
+        replace(gathered, frames=frames),
         summaries(frames["results"]),
         unions(frames["union"]),
         measured(with_mce(frames["measures"]), frames["curves"]),
