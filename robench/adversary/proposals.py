@@ -160,6 +160,7 @@ def _bump(side: int, power: int = 2) -> Tensor:
 
 @lru_cache(maxsize=128)  # the same few sides, thousands of times
 def _upright(side: int, power: int) -> Tensor:
+    """The same tensor each time: to be read only."""
     half = side // 2
     bump = torch.cat([_mound(half, side, power), -_mound(side - half, side, power)])
     return bump / bump.norm(power)

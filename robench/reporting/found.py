@@ -30,6 +30,7 @@ class Report:
 
     results: Path
     gathered: Gathered
+    """Its results have the names that tables give their methods and suites."""
     summaries: list[Summary]
     unions: list[UnionTable]
     measured: list[Measured]

@@ -11,7 +11,7 @@ from robench.check.check import check
 from robench.errors import ConfigError
 
 SOURCES = plugins.find("attacks")
-CAPS = {"n_iter": 5, "n_restarts": 2, "n_target_classes": 2, "n_queries": 100}
+CAPS = {"n_iter": 10, "n_restarts": 2, "n_target_classes": 2, "n_queries": 100}
 
 
 def capped(budgets: Mapping[packages.Component, Mapping[str, Mapping[str, int]]]) -> object:
