@@ -1,5 +1,6 @@
 """``robench run``: the grid."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,7 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     goes on with the first cell that is not finished. Lists take commas, or the option again.
     """
     grids = [options, *parts(ctx, ctx.meta.get(TYPED, ()))]
+    _spread(grids)
     if options["cell_timeout"] and not options["jobs"]:
         raise click.UsageError("--cell-timeout needs a process to end: --jobs 1 or more")
     requests = [_request(grid) for grid in grids]
@@ -203,6 +205,21 @@ def command(ctx: click.Context, /, **options: Any) -> int:
         for one, request, grid in zip(planned, requests, grids, strict=True)
     ]
     return 0 if all(fine) else 1
+
+
+def _spread(grids: Sequence[dict[str, Any]]) -> None:
+    """Leave settings that all parts of a grid share to the parts that train their method."""
+    from robench.store.grid import choices
+
+    trained = [{choice.method for choice in choices(grid["methods"])} for grid in grids]
+    shared = set.intersection(*(set(grid["set"]) for grid in grids))
+    for grid, methods in zip(grids, trained, strict=True):
+        elsewhere = set.union(*trained) - methods
+        grid["set"] = tuple(
+            text
+            for text in grid["set"]
+            if text not in shared or text.partition(".")[0].strip() not in elsewhere
+        )
 
 
 def _run(

@@ -104,6 +104,28 @@ def test_a_grid_file_of_parts_with_claims(robench: Robench) -> None:
     assert (rows["difference"].abs() <= 1).all()
 
 
+def test_a_shared_setting_is_for_the_parts_that_train_its_method(robench: Robench) -> None:
+    shared = '[set]\n"madry.attack" = { steps = 3 }\n"trades.beta" = 2\n'
+    parts = '[[grid]]\nmethods = "madry"\n[[grid]]\nmethods = "trades"\n'
+    Path("grid.toml").write_text(shared + parts, encoding="utf-8")
+    typed = ("--set", "madry.attack.step_size=0.1")
+    planned = robench("run", "--config", "grid.toml", *typed, "--plan")
+    trains = [line for line in planned.out.splitlines() if line.startswith("to train")]
+    assert [line.split()[2] for line in trains] == [
+        "madry[attack.step_size=0.1,attack.steps=3]", "trades[beta=2]",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("own", ["", '[grid.set]\n"madry.beta" = 1\n'])
+def test_a_setting_of_no_method_of_its_part_is_refused(robench: Robench, own: str) -> None:
+    shared = "" if own else '[set]\n"mart.beta" = 1\n'
+    parts = '[[grid]]\nmethods = "madry"\n[[grid]]\nmethods = "trades"\n'
+    Path("grid.toml").write_text(shared + parts + own, encoding="utf-8")
+    planned = robench("run", "--config", "grid.toml", "--plan")
+    assert planned.code == 2
+    assert "is neither 'recipe' nor one of the methods" in planned.err
+
+
 def test_what_is_typed_holds_for_all_parts(robench: Robench) -> None:
     Path("grid.toml").write_text(GRID, encoding="utf-8")
     typed = ("run", "--config", "grid.toml", "--methods", "trades", "--set", "recipe.epochs=2")
