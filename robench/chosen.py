@@ -1,6 +1,6 @@
 """From an entry of ``--methods`` to what it trains: its preset, settings, recipe and name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,6 +46,11 @@ class Chosen:
     start: "Chosen | None" = None
     """What trains the weights that it starts with."""
 
+    @property
+    def line(self) -> tuple[str, ...]:
+        """The method, what it starts from, what that starts from."""
+        return (self.choice.method, *(self.start.line if self.start else ()))
+
 
 def shared_recipe(dataset: str, request: Request) -> Recipe:
     """The recipe of a data set, as the grid names it and changes it for all methods.
@@ -54,17 +59,25 @@ def shared_recipe(dataset: str, request: Request) -> Recipe:
         ConfigError: no such data set, recipe or field, or a value out of range.
     """
     data_catalogue.facts(dataset)
-    chosen = [choice.method for choice in request.methods]
-    for name in request.changes:
-        head = name.partition(".")[0]
-        if head != "recipe" and head not in chosen:
-            raise ConfigError(
-                f"--set {name}: {head!r} is neither 'recipe' nor one of the methods: "
-                f"{', '.join(dict.fromkeys(chosen))}"
-            )
     return settings.change(
         "recipe", recipe(request.recipe, dataset), _below("recipe", request.changes)
     )
+
+
+def check_changes(request: Request, trainings: Sequence[Chosen]) -> None:
+    """See to it that every change has a use: for the recipe, a method, or what one starts from.
+
+    Raises:
+        ConfigError: one has none, here or in another part of the grid file.
+    """
+    used = dict.fromkeys(name for training in trainings for name in training.line)
+    for name in request.changes:
+        head = name.partition(".")[0]
+        if head not in ("recipe", *used) and name not in request.elsewhere:
+            raise ConfigError(
+                f"--set {name}: {head!r} is neither 'recipe' nor one of the methods: "
+                f"{', '.join(used)}"
+            )
 
 
 def choose(request: Request, shared: Mapping[str, Recipe]) -> Iterator[Chosen]:

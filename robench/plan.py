@@ -12,7 +12,7 @@ import torch
 from robench import plugins, settings
 from robench.adversary.pgd import PGD
 from robench.adversary.suite import Suite, suite
-from robench.chosen import Chosen, choose, shared_recipe
+from robench.chosen import Chosen, check_changes, choose, shared_recipe
 from robench.data import catalogue as data_catalogue
 from robench.data.catalogue import Facts
 from robench.data.load import Data, Images, load, with_extra
@@ -76,6 +76,7 @@ def plan(request: Request, device: torch.device) -> Plan:
     for name, found in [*suites.items(), *stand_ins.items()]:
         found.check(name, request.norm)
     trainings = list(choose(request, shared))
+    check_changes(request, trainings)
     for name in request.datasets:
         facts = data_catalogue.facts(name)
         _check_radii(name, facts, request.norm, _radii(request.eps, facts, request.norm))

@@ -186,10 +186,10 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     goes on with the first cell that is not finished. Lists take commas, or the option again.
     """
     grids = [options, *parts(ctx, ctx.meta.get(TYPED, ()))]
-    _spread(grids)
     if options["cell_timeout"] and not options["jobs"]:
         raise click.UsageError("--cell-timeout needs a process to end: --jobs 1 or more")
-    requests = [_request(grid) for grid in grids]
+    pairs = zip(grids, _elsewhere(grids), strict=True)
+    requests = [_request(grid, elsewhere) for grid, elsewhere in pairs]
     import torch
 
     from robench.device import choose
@@ -207,19 +207,26 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     return 0 if all(fine) else 1
 
 
-def _spread(grids: Sequence[dict[str, Any]]) -> None:
-    """Leave settings that all parts of a grid share to the parts that train their method."""
+def _elsewhere(grids: Sequence[dict[str, Any]]) -> list[frozenset[str]]:
+    """Of the parts of a grid file, the settings that all share and whose method others train."""
     from robench.store.grid import choices
 
     trained = [{choice.method for choice in choices(grid["methods"])} for grid in grids]
     shared = set.intersection(*(set(grid["set"]) for grid in grids))
-    for grid, methods in zip(grids, trained, strict=True):
-        elsewhere = set.union(*trained) - methods
-        grid["set"] = tuple(
-            text
-            for text in grid["set"]
-            if text not in shared or text.partition(".")[0].strip() not in elsewhere
-        )
+    heads = {name: name.partition(".")[0] for name in map(_name, shared)}
+    others = [set.union(*trained) - methods for methods in trained]
+    return [frozenset(name for name in heads if heads[name] in there) for there in others]
+
+
+def _used(texts: Sequence[str], planned: "Plan", request: "Request") -> tuple[str, ...]:
+    """Of a part's settings, those that something in it has a use for."""
+    methods = {job.method.choice for job in planned.jobs}
+    idle = {name for name in request.elsewhere if name.partition(".")[0] not in methods}
+    return tuple(text for text in texts if _name(text) not in idle)
+
+
+def _name(text: str) -> str:
+    return text.partition("=")[0].strip()
 
 
 def _run(
@@ -242,7 +249,8 @@ def _run(
         return True
     cells = {job.cell.name: [e.name for e in job.evaluations] for job in planned.jobs}
     try:
-        keep(results, to_config(options), cells)
+        kept = options | {"set": _used(options["set"], planned, request)}
+        keep(results, to_config(kept), cells)
     except StoreError as error:  # before anything of it ran
         raise ConfigError(str(error)) from error
     if not (options["json"] or options["quiet"]):
@@ -285,7 +293,7 @@ def _watched(planned: "Plan", request: "Request", options: dict[str, Any]) -> bo
             raise
 
 
-def _request(options: dict[str, Any]) -> "Request":
+def _request(options: dict[str, Any], elsewhere: frozenset[str] = frozenset()) -> "Request":
     """Texts to values; names are looked up later."""
     from robench import names
     from robench.errors import ConfigError
@@ -319,6 +327,7 @@ def _request(options: dict[str, Any]) -> "Request":
         download=options["download"],
         recipe=options["recipe"],
         save_adversarial=options["save_adversarial"],
+        elsewhere=elsewhere,
     )
 
 

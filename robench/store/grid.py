@@ -59,6 +59,8 @@ class Request:
     """The name of the recipe that all share."""
     save_adversarial: int = 0
     """Of how many test images an evaluation keeps what broke them."""
+    elsewhere: frozenset[str] = frozenset()
+    """Names in ``changes`` that other parts of a grid file have a use for, if none here."""
 
 
 def split(text: str) -> list[str]:

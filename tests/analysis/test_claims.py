@@ -116,6 +116,30 @@ def test_a_shared_setting_is_for_the_parts_that_train_its_method(robench: Robenc
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("soon_over")
+def test_a_part_starts_from_what_another_trains(robench: Robench) -> None:
+    shared = '[set]\n"madry.attack" = { steps = 3 }\n"trades.beta" = 2\n'
+    parts = '[[grid]]\nmethods = "madry"\n[[grid]]\nmethods = "atop[start=madry]"\n'
+    other = '[[grid]]\nmethods = "trades"\n'
+    Path("grid.toml").write_text(shared + parts + other, encoding="utf-8")
+    planned = robench("run", "--config", "grid.toml", "--plan")
+    trains = [line for line in planned.out.splitlines() if line.startswith("to train")]
+    assert [line.split()[2] for line in trains] == [
+        "madry[attack.steps=3]", "madry[attack.steps=3]", "atop[start=madry]", "trades[beta=2]",
+    ]  # fmt: skip
+    assert robench("run", "--config", "grid.toml", *QUICK).code == 0
+    kept = [path.read_text() for path in Path("results/local/grids").glob("*.toml")]
+    (part,) = (text for text in kept if "atop" in text)
+    assert "madry.attack.steps" in part
+    assert "trades" not in part
+    (grid,) = (
+        path for path in Path("results/local/grids").glob("*.toml") if "atop" in path.read_text()
+    )
+    again = robench("run", "--config", str(grid), "--plan")
+    assert again.code == 0, again.err
+    assert "to train" not in again.out
+
+
 @pytest.mark.parametrize("own", ["", '[grid.set]\n"madry.beta" = 1\n'])
 def test_a_setting_of_no_method_of_its_part_is_refused(robench: Robench, own: str) -> None:
     shared = "" if own else '[set]\n"mart.beta" = 1\n'
